@@ -73,7 +73,7 @@ func TestFramesAreNumpys(t *testing.T) {
 }
 
 func TestNormalisationIsNumpys(t *testing.T) {
-	f := frontEnd(t, func(c *feature.Config) { c.Normalise = feature.NormaliseMean })
+	f := frontEnd(t, func(c *feature.Config) { c.Normalise = feature.NormaliseItem })
 	near(t, f.Item(pcm(t)), floats(t, "golden.cmvn.f32"), 1e-4)
 }
 
@@ -83,8 +83,8 @@ func TestSpectrumIsTheDefinition(t *testing.T) {
 	samples := pcm(t)
 	for _, size := range []int{8, 16, 64, 128, 256, 1024} {
 		c := feature.Config{
-			SampleRate: 16000, FFT: size, Window: size - 1, Hop: size,
-			Mels: 3, LowHz: 0, HighHz: 8000, Floor: 1e-6,
+			Kind: "logmel", Scale: "htk", SampleRate: 16000, FFT: size, Window: size - 1, Hop: size,
+			Mels: 3, MinHz: 0, MaxHz: 8000, Floor: 1e-6,
 		}
 		f, err := feature.New(c)
 		if err != nil {
@@ -97,10 +97,10 @@ func TestSpectrumIsTheDefinition(t *testing.T) {
 func byDefinition(c feature.Config, x []float32) []float32 {
 	mel := func(hz float64) float64 { return 2595 * math.Log10(1+hz/700) }
 	hertz := func(m float64) float64 { return 700 * (math.Pow(10, m/2595) - 1) }
-	step := (mel(c.HighHz) - mel(c.LowHz)) / float64(c.Mels+1)
+	step := (mel(c.MaxHz) - mel(c.MinHz)) / float64(c.Mels+1)
 	out := make([]float32, c.Mels)
 	for m := range out {
-		a, b, d := hertz(mel(c.LowHz)+step*float64(m)), hertz(mel(c.LowHz)+step*float64(m+1)), hertz(mel(c.LowHz)+step*float64(m+2))
+		a, b, d := hertz(mel(c.MinHz)+step*float64(m)), hertz(mel(c.MinHz)+step*float64(m+1)), hertz(mel(c.MinHz)+step*float64(m+2))
 		sum := c.Floor
 		for k := 0; k <= c.FFT/2; k++ {
 			var re, im float64
@@ -159,7 +159,7 @@ func TestFramesAndSamplesAreInverse(t *testing.T) {
 }
 
 func TestSilenceIsFinite(t *testing.T) {
-	f := frontEnd(t, func(c *feature.Config) { c.Normalise = feature.NormaliseMean })
+	f := frontEnd(t, func(c *feature.Config) { c.Normalise = feature.NormaliseItem })
 	for _, v := range f.Item(make([]float32, 16000)) {
 		if v != 0 {
 			t.Fatalf("normalised silence gives %g", v)
@@ -180,12 +180,14 @@ func TestStreamMakesNoGarbage(t *testing.T) {
 
 func TestConfigSaysWhatIsWrong(t *testing.T) {
 	for field, change := range map[string]func(*feature.Config){
+		"kind":        func(c *feature.Config) { c.Kind = "mfcc" },
+		"scale":       func(c *feature.Config) { c.Scale = "slaney" },
 		"sample_rate": func(c *feature.Config) { c.SampleRate = 0 },
-		"n_fft":       func(c *feature.Config) { c.FFT = 500 },
+		"fft":         func(c *feature.Config) { c.FFT = 500 },
 		"window":      func(c *feature.Config) { c.Window = 513 },
 		"hop":         func(c *feature.Config) { c.Hop = 0 },
 		"mels":        func(c *feature.Config) { c.Mels = -1 },
-		"high_hz":     func(c *feature.Config) { c.HighHz = 9000 },
+		"max_hz":      func(c *feature.Config) { c.MaxHz = 9000 },
 		"floor":       func(c *feature.Config) { c.Floor = 0 },
 		"normalise":   func(c *feature.Config) { c.Normalise = "max" },
 	} {

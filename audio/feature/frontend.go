@@ -52,7 +52,7 @@ func (f *FrontEnd) workspace() *workspace {
 func melFilters(c Config) []filter {
 	mel := func(hz float64) float64 { return 2595 * math.Log10(1+hz/700) }
 	hertz := func(m float64) float64 { return 700 * (math.Pow(10, m/2595) - 1) }
-	low, high := mel(c.LowHz), mel(c.HighHz)
+	low, high := mel(c.MinHz), mel(c.MaxHz)
 	corner := func(i int) float64 { return hertz(low + (high-low)*float64(i)/float64(c.Mels+1)) }
 	bins := c.FFT/2 + 1
 	out := make([]filter, c.Mels)
@@ -100,8 +100,8 @@ func (f *FrontEnd) Item(samples []float32) []float32 {
 // Normalise applies the configured normalisation to one item, in place.
 // logmel: [frames, mels].
 func (f *FrontEnd) Normalise(logmel []float32) {
-	if f.config.Normalise == NormaliseMean {
-		normaliseMean(logmel, f.config.Mels)
+	if f.config.Normalise == NormaliseItem {
+		normaliseItem(logmel, f.config.Mels)
 	}
 }
 
@@ -129,9 +129,9 @@ func (f *FrontEnd) appendFrame(logmel, samples []float32, w *workspace) []float3
 	return logmel
 }
 
-// normaliseMean is the "cmvn" of the training scripts: (x - mean per channel) /
+// normaliseItem is what the training scripts call cmvn: (x - mean per channel) /
 // (standard deviation of all of x + 0.001).
-func normaliseMean(x []float32, mels int) {
+func normaliseItem(x []float32, mels int) {
 	frames := len(x) / mels
 	if frames == 0 {
 		return

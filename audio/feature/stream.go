@@ -7,7 +7,7 @@ type Stream struct {
 	front *FrontEnd
 	tail  []float32 // samples not yet fully used: the next frame starts at tail[0]
 	work  *workspace
-	skip  int       // samples still to drop, when the hop is longer than the window
+	skip  int // samples still to drop, when the hop is longer than the window
 }
 
 // Stream starts a recording.
