@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package audio
+
+// dot is the sum of a[i]·b[i]. Both have the same length, a multiple of
+// dotLanes.
+func dot(a, b []float32) float32 { return dotGeneric(a, b) }

@@ -1,0 +1,122 @@
+package audio
+
+// truePeakPhases is the interpolation filter of ITU-R BS.1770-4, annex 2: four
+// phases of twelve taps, for oversampling by four.
+var truePeakPhases = [4][12]float32{
+	{0.0017089843750, 0.0109863281250, -0.0196533203125, 0.0332031250000, -0.0594482421875, 0.1373291015625, 0.9721679687500, -0.1022949218750, 0.0476074218750, -0.0266113281250, 0.0148925781250, -0.0083007812500},
+	{-0.0291748046875, 0.0292968750000, -0.0517578125000, 0.0891113281250, -0.1665039062500, 0.4650878906250, 0.7797851562500, -0.2003173828125, 0.1015625000000, -0.0582275390625, 0.0330810546875, -0.0189208984375},
+	{-0.0189208984375, 0.0330810546875, -0.0582275390625, 0.1015625000000, -0.2003173828125, 0.7797851562500, 0.4650878906250, -0.1665039062500, 0.0891113281250, -0.0517578125000, 0.0292968750000, -0.0291748046875},
+	{-0.0083007812500, 0.0148925781250, -0.0266113281250, 0.0476074218750, -0.1022949218750, 0.9721679687500, 0.1373291015625, -0.0594482421875, 0.0332031250000, -0.0196533203125, 0.0109863281250, 0.0017089843750},
+}
+
+const (
+	truePeakTaps  = 12
+	truePeakBlock = 64 // frames looked at together
+)
+
+// truePeakGain bounds how far the filter can lift the highest sample it sees:
+// the largest sum of magnitudes of a phase.
+var truePeakGain = func() float32 {
+	var most float32
+	for _, phase := range truePeakPhases {
+		var sum float32
+		for _, h := range phase {
+			sum += max(h, -h)
+		}
+		most = max(most, sum)
+	}
+	return most * 1.0001
+}()
+
+// peakMeter finds the true peak. Most blocks are too quiet to set a new one and
+// cost one comparison a sample.
+type peakMeter struct {
+	channels int
+	highest  float32
+	window   []float32 // one channel of a block, after the last taps-1 samples before it
+	tails    []float32 // [channels][taps-1]
+	pending  []float32 // frames of a block not yet full
+}
+
+func newPeakMeter(channels int) *peakMeter {
+	return &peakMeter{
+		channels: channels,
+		window:   make([]float32, truePeakTaps-1+truePeakBlock),
+		tails:    make([]float32, channels*(truePeakTaps-1)),
+		pending:  make([]float32, 0, channels*truePeakBlock),
+	}
+}
+
+func (p *peakMeter) write(interleaved []float32) {
+	size := p.channels * truePeakBlock
+	for len(interleaved) > 0 {
+		if len(p.pending) == 0 && len(interleaved) >= size {
+			p.block(interleaved[:size])
+			interleaved = interleaved[size:]
+			continue
+		}
+		n := min(size-len(p.pending), len(interleaved))
+		p.pending = append(p.pending, interleaved[:n]...)
+		interleaved = interleaved[n:]
+		if len(p.pending) == size {
+			p.block(p.pending)
+			p.pending = p.pending[:0]
+		}
+	}
+}
+
+// peak is the highest magnitude so far, with the frames still pending and what
+// the filter has yet to give of them.
+func (p *peakMeter) peak() float64 {
+	rest := *p
+	rest.tails = append([]float32(nil), p.tails...)
+	rest.block(append(append([]float32(nil), p.pending...), make([]float32, p.channels*truePeakTaps)...))
+	return float64(rest.highest)
+}
+
+func (p *peakMeter) block(interleaved []float32) {
+	const before = truePeakTaps - 1
+	frames := len(interleaved) / p.channels
+	if cap(p.window) < before+frames {
+		p.window = make([]float32, before+frames)
+	}
+	for c := range p.channels {
+		w := p.window[:before+frames]
+		tail := p.tails[c*before : (c+1)*before]
+		copy(w, tail)
+		var top float32
+		for _, x := range tail {
+			top = max(top, x, -x)
+		}
+		for i, j := before, c; i < len(w); i, j = i+1, j+p.channels {
+			x := interleaved[j]
+			w[i] = x
+			if x < 0 {
+				x = -x
+			}
+			if x > top {
+				top = x
+			}
+		}
+		copy(tail, w[len(w)-before:])
+		p.highest = max(p.highest, top)
+		if top*truePeakGain > p.highest {
+			p.interpolate(w)
+		}
+	}
+}
+
+func (p *peakMeter) interpolate(w []float32) {
+	highest := p.highest
+	for ; len(w) >= truePeakTaps; w = w[1:] {
+		x := (*[truePeakTaps]float32)(w)
+		for i := range truePeakPhases {
+			h := &truePeakPhases[i]
+			// The filter runs backwards over time, as convolution does.
+			y := (h[0]*x[11] + h[1]*x[10] + h[2]*x[9]) + (h[3]*x[8] + h[4]*x[7] + h[5]*x[6]) +
+				(h[6]*x[5] + h[7]*x[4] + h[8]*x[3]) + (h[9]*x[2] + h[10]*x[1] + h[11]*x[0])
+			highest = max(highest, y, -y)
+		}
+	}
+	p.highest = highest
+}
