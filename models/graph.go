@@ -9,7 +9,8 @@ import (
 )
 
 // Graph is what an ONNX file says about itself: its inputs and outputs, and
-// the files beside it that hold tensors.
+// the files beside it that hold tensors. A port whose shape is not given has a
+// nil Shape; a scalar's is empty.
 type Graph struct {
 	Inputs   []Port // without the initializers that old exporters list as inputs
 	Outputs  []Port
@@ -167,7 +168,7 @@ func (g *Graph) readTensor(b []byte) (name string, err error) {
 }
 
 func readPort(b []byte) (Port, error) {
-	p := Port{Shape: []string{}}
+	var p Port
 	err := fields(b, func(num protowire.Number, v []byte, _ uint64) error {
 		switch num {
 		case valueName:
@@ -194,6 +195,7 @@ func readPort(b []byte) (Port, error) {
 }
 
 func readShape(b []byte, p *Port) error {
+	p.Shape = []string{}
 	return fields(b, func(num protowire.Number, v []byte, _ uint64) error {
 		if num != shapeDim {
 			return nil

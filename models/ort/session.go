@@ -181,7 +181,7 @@ func native[T models.Element](v *values, data []T, shape []int64) (onnx.Value, e
 // addOutput leaves the allocation to onnxruntime, which knows the shape; save
 // for scalars, which the wrapper cannot take over from it.
 func (v *values) addOutput(p models.Port) error {
-	if len(p.Shape) > 0 {
+	if p.Shape == nil || len(p.Shape) > 0 {
 		v.outputs = append(v.outputs, nil)
 		return nil
 	}

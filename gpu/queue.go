@@ -1,0 +1,164 @@
+package gpu
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/earshot-fm/earshot/models"
+)
+
+// Queue gives one model's items to the scheduler; it fits models.Queue. Items
+// are only read, and not after Do has returned.
+type Queue[In, Out any] struct {
+	scheduler *Scheduler
+	line      *line
+	runner    models.Runner[In, Out]
+}
+
+// NewQueue makes a queue for a model and the runner that reads it. The model's
+// sessions are opened on a device with the first batch there, once for all
+// queues of the model, and stay open until the scheduler closes.
+func NewQueue[In, Out any](s *Scheduler, m *models.Model, r models.Runner[In, Out]) (*Queue[In, Out], error) {
+	if m.Manifest.Batch.MaxItems < 1 {
+		return nil, fmt.Errorf("gpu: model %s: batch.max_items: want 1 or more, got %d", m.Manifest.Ref(), m.Manifest.Batch.MaxItems)
+	}
+	run := func(ctx context.Context, sessions models.Sessions, items []*item) error {
+		batch := make([]In, len(items), max(len(items), m.Manifest.Batch.MaxItems))
+		for i, it := range items {
+			batch[i] = it.payload.(*exchange[In, Out]).in
+		}
+		for m.Manifest.Batch.Fixed && len(batch) < m.Manifest.Batch.MaxItems {
+			batch = append(batch, batch[len(items)-1])
+		}
+		out, err := r.Run(ctx, sessions, batch)
+		if err != nil {
+			return err
+		}
+		if len(out) != len(batch) {
+			return fmt.Errorf("the runner gave %d outputs for %d items", len(out), len(batch))
+		}
+		for i, it := range items {
+			it.payload.(*exchange[In, Out]).out = out[i]
+		}
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, fmt.Errorf("gpu: model %s: %w", m.Manifest.Ref(), ErrClosed)
+	}
+	l := newLine(m, run, s.options.QueueItems)
+	s.lines = append(s.lines, l)
+	return &Queue[In, Out]{scheduler: s, line: l, runner: r}, nil
+}
+
+// exchange is an item's typed side.
+type exchange[In, Out any] struct {
+	in  In
+	out Out
+}
+
+// Do queues an item and waits for its answer. Errors: ctx's (the item leaves
+// the queue; if its batch runs already, Do waits for the batch's end, which
+// comes early when nobody else waits for it); *models.ItemError when the item
+// alone makes the runner fail; models.ErrOutOfMemory when the device has no
+// memory for this item alone; ErrNoRoom and the Runtime's errors when the
+// model cannot be opened; ErrClosed.
+func (q *Queue[In, Out]) Do(ctx context.Context, in In) (models.Answer[Out], error) {
+	var none models.Answer[Out]
+	began := time.Now()
+	if err := ctx.Err(); err != nil {
+		return none, q.failed(err)
+	}
+	x := &exchange[In, Out]{in: in}
+	it := &item{payload: x, backlog: models.IsBacklog(ctx), came: began, done: make(chan struct{})}
+	if err := q.measure(it, in); err != nil {
+		return none, &models.ItemError{Model: q.line.ref, Err: err}
+	}
+	if err := q.scheduler.put(ctx, q.line, it); err != nil {
+		return none, q.failed(err)
+	}
+	select {
+	case <-it.done:
+	case <-ctx.Done():
+		q.scheduler.withdraw(it)
+		<-it.done
+		return none, q.failed(ctx.Err())
+	}
+	if it.err != nil {
+		return none, q.failed(it.err)
+	}
+	return models.Answer[Out]{
+		Value:  x.out,
+		Device: it.batch.device.Name,
+		Batch:  it.ranWith,
+		Waited: it.batch.began.Sub(began),
+		Ran:    it.ended.Sub(it.batch.began),
+	}, nil
+}
+
+func (q *Queue[In, Out]) failed(err error) error {
+	if _, ok := err.(*models.ItemError); ok {
+		return err
+	}
+	return fmt.Errorf("gpu: model %s: %w", q.line.ref, err)
+}
+
+func (q *Queue[In, Out]) measure(it *item, in In) (err error) {
+	defer recovered(&err)
+	it.cost, it.bucket = q.runner.Cost(in), q.runner.Bucket(in)
+	if math.IsNaN(it.cost) || math.IsInf(it.cost, 0) || it.cost < 0 {
+		return fmt.Errorf("the item's cost is %v", it.cost)
+	}
+	return nil
+}
+
+// put waits for a place and queues the item.
+func (s *Scheduler) put(ctx context.Context, q *line, it *item) error {
+	select {
+	case q.places(it) <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closing:
+		return ErrClosed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		<-q.places(it)
+		return ErrClosed
+	}
+	q.add(it)
+	s.metrics.queued.WithLabelValues(q.ref, it.priority()).Inc()
+	s.dispatch()
+	return nil
+}
+
+// withdraw takes back an item whose context has ended. A batch that nobody
+// waits for any more is stopped.
+func (s *Scheduler) withdraw(it *item) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if it.batch == nil {
+		if it.lane != nil {
+			s.drop(it, context.Canceled)
+		}
+		return
+	}
+	it.withdrawn = true
+	if !slices.ContainsFunc(it.batch.items, func(it *item) bool { return !it.withdrawn }) {
+		it.batch.cancel(context.Canceled)
+	}
+}
+
+// drop answers an item that waits, without running it. The caller holds s.mu.
+func (s *Scheduler) drop(it *item, err error) {
+	ref := it.lane.line.ref
+	it.lane.remove(it)
+	it.answer(0, err)
+	s.metrics.queued.WithLabelValues(ref, it.priority()).Dec()
+	s.metrics.items.WithLabelValues(ref, outcomeCancelled).Inc()
+}

@@ -1,0 +1,113 @@
+package gpu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/earshot-fm/earshot/models"
+)
+
+// execute runs a batch under its lease and answers each of its items.
+func (s *Scheduler) execute(ctx context.Context, b *batch) {
+	defer s.finish(b)
+	b.began = time.Now()
+	for _, it := range b.items {
+		s.metrics.queued.WithLabelValues(b.line.ref, it.priority()).Dec()
+		s.metrics.waited.WithLabelValues(b.line.ref, it.priority()).Observe(b.began.Sub(it.came).Seconds())
+	}
+	sessions, err := s.loads.open(ctx, s, b.line.model, b.device)
+	if err != nil {
+		s.answer(b, b.items, stopped(ctx, err))
+		return
+	}
+	s.run(ctx, b, sessions, b.items)
+}
+
+// run takes items through the runner. A failing run is split in two until the
+// item at fault is alone: one bad item among n costs 2·log2(n) more runs.
+func (s *Scheduler) run(ctx context.Context, b *batch, sessions models.Sessions, items []*item) {
+	clocked := newClock(sessions)
+	began := time.Now()
+	err := protect(ctx, b.line.run, clocked.sessions, items)
+	s.record(b, len(items), time.Since(began), clocked.inside())
+	switch {
+	case err == nil:
+		s.answer(b, items, nil)
+	case ctx.Err() != nil:
+		s.answer(b, items, stopped(ctx, err))
+	case len(items) > 1:
+		reason := splitFault
+		if errors.Is(err, models.ErrOutOfMemory) {
+			reason = splitMemory
+			s.shrink(b.line, items)
+		}
+		s.metrics.splits.WithLabelValues(b.line.ref, reason).Inc()
+		half := len(items) / 2
+		s.run(ctx, b, sessions, items[:half])
+		s.run(ctx, b, sessions, items[half:])
+	case errors.Is(err, models.ErrOutOfMemory):
+		s.answer(b, items, err)
+	default:
+		s.answer(b, items, &models.ItemError{Model: b.line.ref, Err: err})
+	}
+}
+
+// stopped says why a batch was stopped, when it was.
+func stopped(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// shrink keeps later batches to half the cost that the device had no memory
+// for.
+func (s *Scheduler) shrink(q *line, items []*item) {
+	cost := 0.0
+	for _, it := range items {
+		cost += it.cost
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cost > 0 {
+		q.maxCost = min(q.maxCost, cost/2)
+	}
+}
+
+func (s *Scheduler) answer(b *batch, items []*item, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, it := range items {
+		outcome := outcomeDone
+		switch {
+		case it.withdrawn:
+			outcome = outcomeCancelled
+		case err != nil:
+			outcome = outcomeFailed
+		}
+		s.metrics.items.WithLabelValues(b.line.ref, outcome).Inc()
+		it.answer(len(items), err)
+	}
+}
+
+// PanicError is what a runner's panic becomes.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
+
+func protect(ctx context.Context, run func(context.Context, models.Sessions, []*item) error, sessions models.Sessions, items []*item) (err error) {
+	defer recovered(&err)
+	return run(ctx, sessions, items)
+}
+
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = &PanicError{Value: v, Stack: debug.Stack()}
+	}
+}

@@ -1,0 +1,319 @@
+package models
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ManifestFile is the name of a model folder's manifest.
+const ManifestFile = "model.yaml"
+
+// Schema is the version of the manifest that this package reads.
+const Schema = "earshot.model/1"
+
+// ErrNoModel is wrapped by Catalog.Get's error for an unknown reference.
+var ErrNoModel = errors.New("no such model in the catalog")
+
+// Catalog holds the models that there are, by name and version.
+type Catalog struct {
+	models []*Model // by name, then version
+}
+
+// LoadCatalog loads every model of some sources: file systems whose folders
+// with a model.yaml are models. Every file is checked against its sha256. Two
+// models of one name and version are an error.
+func LoadCatalog(sources ...fs.FS) (*Catalog, error) {
+	c := &Catalog{}
+	var errs []error
+	for _, source := range sources {
+		found, err := fs.Glob(source, "*/"+ManifestFile)
+		if err != nil {
+			return nil, fmt.Errorf("models: list a catalog: %w", err)
+		}
+		for _, file := range found {
+			folder := path.Dir(file)
+			files, err := fs.Sub(source, folder)
+			if err != nil {
+				return nil, fmt.Errorf("models: %s: %w", folder, err)
+			}
+			m, err := Load(files)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("models: %s: %w", file, err))
+				continue
+			}
+			if other, err := c.Get(m.Manifest.Ref()); err == nil {
+				errs = append(errs, fmt.Errorf("models: %s: %s is in the catalog already (with model.yaml %.12s): give this one another version", file, other.Manifest.Ref(), other.SHA256))
+				continue
+			}
+			c.models = append(c.models, m)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(c.models, func(a, b *Model) int {
+		return cmp.Or(cmp.Compare(a.Manifest.Name, b.Manifest.Name), cmp.Compare(a.Manifest.Version, b.Manifest.Version))
+	})
+	return c, nil
+}
+
+// All lists the models by name, then version.
+func (c *Catalog) All() []*Model { return slices.Clone(c.models) }
+
+// Get finds a model: "name@version", or "name" for its newest version.
+func (c *Catalog) Get(ref string) (*Model, error) {
+	name, version, exact := strings.Cut(ref, "@")
+	var best *Model
+	for _, m := range c.models {
+		if m.Manifest.Name != name || exact && strconv.Itoa(m.Manifest.Version) != version {
+			continue
+		}
+		if best == nil || m.Manifest.Version > best.Manifest.Version {
+			best = m
+		}
+	}
+	if best == nil {
+		return nil, fmt.Errorf("models: %q: %w (has %s)", ref, ErrNoModel, strings.Join(c.refs(), ", "))
+	}
+	return best, nil
+}
+
+func (c *Catalog) refs() []string {
+	refs := make([]string, len(c.models))
+	for i, m := range c.models {
+		refs[i] = m.Manifest.Ref()
+	}
+	return refs
+}
+
+// Load reads one model's folder: its manifest, decoded strictly, and its
+// files, each checked against its sha256 and each graph against the manifest.
+// The error lists every mistake with the path of its field.
+func Load(files fs.FS) (*Model, error) {
+	b, err := fs.ReadFile(files, ManifestFile)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{Files: files, SHA256: hash(b)}
+	if err := decodeStrict(b, &m.Manifest); err != nil {
+		return nil, err
+	}
+	var found mistakes
+	found.checkManifest(&m.Manifest)
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	found.checkFiles(m)
+	return m, found.err()
+}
+
+// Read returns the content of one of the model's files, checked against the
+// manifest.
+func (m *Model) Read(name string) ([]byte, error) {
+	want, ok := m.Manifest.Files[name]
+	if !ok {
+		return nil, fmt.Errorf("models: %s: files: no file %q", m.Manifest.Ref(), name)
+	}
+	b, err := fs.ReadFile(m.Files, name)
+	if err != nil {
+		return nil, fmt.Errorf("models: %s: %w", m.Manifest.Ref(), err)
+	}
+	if got := hash(b); got != want {
+		return nil, fmt.Errorf("models: %s: files.%s: the file has sha256 %s, not %s", m.Manifest.Ref(), name, got, want)
+	}
+	return b, nil
+}
+
+func hash(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+var (
+	nameForm   = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	sha256Form = regexp.MustCompile(`^[0-9a-f]{64}$`)
+)
+
+func (m *mistakes) checkManifest(f *Manifest) {
+	if f.Schema != Schema {
+		m.add("schema", "want %q, got %q", Schema, f.Schema)
+	}
+	if !nameForm.MatchString(f.Name) {
+		m.add("name", "want small letters, digits and dashes, got %q", f.Name)
+	}
+	if f.Version < 1 {
+		m.add("version", "want 1 or more, got %d", f.Version)
+	}
+	for _, field := range []struct{ path, value string }{{"task", f.Task}, {"family", f.Family}, {"licence", f.Licence}} {
+		if field.value == "" {
+			m.add(field.path, "is missing")
+		}
+	}
+	if !slices.Contains([]string{"fp32", "fp16", "int8"}, f.Precision) {
+		m.add("precision", "want fp32, fp16 or int8, got %q", f.Precision)
+	}
+	for _, name := range sorted(f.Files) {
+		at := "files." + name
+		if !fs.ValidPath(name) || name == ManifestFile {
+			m.add(at, "is not the path of a file inside the model's folder")
+		}
+		if !sha256Form.MatchString(f.Files[name]) {
+			m.add(at, "want a sha256 (64 hexadecimal digits), got %q", f.Files[name])
+		}
+	}
+	if len(f.Sessions) == 0 {
+		m.add("sessions", "is missing: name the ONNX files to open")
+	}
+	for i, name := range f.Sessions {
+		if _, ok := f.Files[name]; !ok {
+			m.add(fmt.Sprintf("sessions[%d]", i), "%q is not in files", name)
+		}
+	}
+	m.checkPorts("inputs", f.Inputs)
+	m.checkPorts("outputs", f.Outputs)
+	if f.Batch.MaxItems < 1 {
+		m.add("batch.max_items", "want 1 or more, got %d", f.Batch.MaxItems)
+	}
+	if f.Batch.MaxCost < 0 {
+		m.add("batch.max_cost", "want 0 (no bound) or more, got %v", f.Batch.MaxCost)
+	}
+	seen := map[string]bool{}
+	for i, l := range f.Labels {
+		at := fmt.Sprintf("labels[%d]", i)
+		if l.Name == "" {
+			m.add(at+".name", "is missing")
+		} else if seen[l.Name] {
+			m.add(at+".name", "%q is given twice", l.Name)
+		}
+		seen[l.Name] = true
+		if l.Threshold < 0 || l.Threshold > 1 {
+			m.add(at+".threshold", "want 0 to 1, got %v", l.Threshold)
+		}
+	}
+	if f.Frontend != nil {
+		m.checkFrontend(f.Frontend)
+	}
+}
+
+func (m *mistakes) checkPorts(path string, ports []Port) {
+	if len(ports) == 0 {
+		m.add(path, "is missing")
+	}
+	for i, p := range ports {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if p.Name == "" {
+			m.add(at+".name", "is missing")
+		}
+		if !slices.Contains([]string{"float32", "int64", "int32", "uint8", "bool"}, p.Type) {
+			m.add(at+".type", "want float32, int64, int32, uint8 or bool, got %q", p.Type)
+		}
+		for j, dim := range p.Shape {
+			if n, err := strconv.Atoi(dim); dim == "" || err == nil && n < 1 {
+				m.add(fmt.Sprintf("%s.shape[%d]", at, j), "want a size of 1 or more, or a name, got %q", dim)
+			}
+		}
+	}
+}
+
+func (m *mistakes) checkFrontend(f *Frontend) {
+	if f.Kind != "logmel" {
+		m.add("frontend.kind", `want "logmel", got %q`, f.Kind)
+	}
+	for _, field := range []struct {
+		path string
+		ok   bool
+		want string
+	}{
+		{"sample_rate", f.SampleRate > 0, "1 Hz or more"},
+		{"fft", f.FFT > 0, "1 sample or more"},
+		{"window", f.Window > 0 && f.Window <= f.FFT, "1 sample or more, at most fft"},
+		{"hop", f.Hop > 0, "1 sample or more"},
+		{"mels", f.Mels > 0, "1 or more"},
+		{"min_hz", f.MinHz >= 0 && f.MinHz < f.MaxHz, "0 or more, below max_hz"},
+		{"max_hz", f.MaxHz <= float64(f.SampleRate)/2, "at most half of sample_rate"},
+		{"floor", f.Floor >= 0, "0 or more"},
+	} {
+		if !field.ok {
+			m.add("frontend."+field.path, "want %s", field.want)
+		}
+	}
+}
+
+func (m *mistakes) checkFiles(model *Model) {
+	for _, name := range sorted(model.Manifest.Files) {
+		b, err := model.Read(name)
+		if err != nil {
+			m.add("files."+name, "%v", err)
+			continue
+		}
+		if !slices.Contains(model.Manifest.Sessions, name) {
+			continue
+		}
+		g, err := ReadGraph(b)
+		if err != nil {
+			m.add("files."+name, "%v", err)
+			continue
+		}
+		for _, location := range g.External {
+			m.add("files."+name, "keeps tensors in %q: export it with its tensors inside", location)
+		}
+		if name == model.Manifest.Sessions[0] {
+			m.checkGraph("inputs", model.Manifest.Inputs, g.Inputs)
+			m.checkGraph("outputs", model.Manifest.Outputs, g.Outputs)
+		}
+	}
+}
+
+// checkGraph compares the manifest's ports with the graph's. The manifest may
+// be narrower than the graph (a size where the graph takes any), not wider.
+func (m *mistakes) checkGraph(path string, manifest, graph []Port) {
+	has := make([]string, len(graph))
+	for i, p := range graph {
+		has[i] = p.Name
+		if !slices.ContainsFunc(manifest, func(q Port) bool { return q.Name == p.Name }) {
+			m.add(path, "the graph's %q is missing", p.Name)
+		}
+	}
+	for i, p := range manifest {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		j := slices.Index(has, p.Name)
+		if j < 0 {
+			m.add(at+".name", "the graph has no %q (has %s)", p.Name, strings.Join(has, ", "))
+			continue
+		}
+		g := graph[j]
+		if p.Type != g.Type {
+			m.add(at+".type", "is %s, and the graph's is %s", p.Type, g.Type)
+		}
+		if g.Shape == nil {
+			continue
+		}
+		same := len(p.Shape) == len(g.Shape)
+		for k := 0; same && k < len(g.Shape); k++ {
+			if _, err := strconv.Atoi(g.Shape[k]); err == nil {
+				same = p.Shape[k] == g.Shape[k]
+			}
+		}
+		if !same {
+			m.add(at+".shape", "is [%s], and the graph's is [%s]", strings.Join(p.Shape, ", "), strings.Join(g.Shape, ", "))
+		}
+	}
+}
+
+func sorted(files map[string]string) []string {
+	names := make([]string, 0, len(files))
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
