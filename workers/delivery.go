@@ -1,0 +1,70 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/earshot-fm/earshot/dag/episode"
+)
+
+// Delivery is one handing-over of an event to a worker. The event may have
+// been handed over before, and will be again unless its verdict ends it.
+type Delivery struct {
+	Event episode.Event
+
+	// Attempt is 1 the first time the event is handed over; deliveries that
+	// were released, or whose worker never came to a verdict, count too unless
+	// the source can tell them apart.
+	Attempt int
+
+	// Failures is how many earlier deliveries ended in Retry. A source that
+	// cannot tell gives Attempt-1.
+	Failures int
+
+	// FirstSeen is when the event entered the system. Preview latency counts
+	// from here.
+	FirstSeen time.Time
+
+	// Received is when this delivery began.
+	Received time.Time
+}
+
+// Handler comes to a verdict on a delivery. The source keeps the event away
+// from every other worker while it runs. Its context ends early, with
+// ErrLeaseLost as its cause, when the source can no longer promise that.
+type Handler func(ctx context.Context, d Delivery) Verdict
+
+// ErrLeaseLost is the cause of a handler's cancelled context when the event
+// may already be with another worker. The verdict then has no effect.
+var ErrLeaseLost = errors.New("workers: the lease of this delivery was lost; another worker may have the event")
+
+// Source delivers events.
+type Source interface {
+	// Receive calls handle for each event, for at most slots events at once,
+	// until ctx is done, the source has nothing more to give for ever (nil), or
+	// it cannot go on (an error that says what to do). Receive returns only when
+	// every call of handle has returned and its verdict was acted on.
+	//
+	// When ctx ends the source stops taking events, but does not cancel the
+	// handlers that run: whoever calls Receive does that when its grace is over.
+	// An event whose verdict cannot be acted on is delivered again.
+	Receive(ctx context.Context, slots int, handle Handler) error
+}
+
+// DeadLetter is an event that was rejected, and why.
+type DeadLetter struct {
+	Event    episode.Event `json:"event"`
+	Node     string        `json:"node,omitempty"` // the step that rejected it, where one did
+	Reason   string        `json:"reason"`         // short and stable, e.g. "no audio"
+	Detail   string        `json:"detail,omitempty"`
+	Attempts int           `json:"attempts"`
+	Filed    time.Time     `json:"filed"`
+}
+
+// DeadLetters keeps rejections until somebody looks at them.
+type DeadLetters interface {
+	// File keeps the letter durably before it returns. Filing another letter
+	// for the same episode and revision replaces the first.
+	File(ctx context.Context, letter DeadLetter) error
+}

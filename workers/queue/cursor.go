@@ -1,0 +1,28 @@
+package queue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// LoadCursor returns what SaveCursor kept under name; nil when nothing was. A
+// source that reads from outside keeps its place here, beside what it published.
+func (q *Queue) LoadCursor(ctx context.Context, name string) ([]byte, error) {
+	var body []byte
+	err := q.db.QueryRowContext(ctx, `SELECT body FROM cursor WHERE name = ?`, name).Scan(&body)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("queue: load the cursor of %s from %s: %w", name, q.path, err)
+	}
+	return body, nil
+}
+
+// SaveCursor keeps body durably under name.
+func (q *Queue) SaveCursor(ctx context.Context, name string, body []byte) error {
+	_, err := q.db.ExecContext(ctx, `INSERT INTO cursor(name, body) VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET body = excluded.body`, name, body)
+	if err != nil {
+		return fmt.Errorf("queue: save the cursor of %s in %s: %w", name, q.path, err)
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// Enrich does all that a delivery asks for and returns only when every effect
+// is done. Errors made by Rejected, RetryAfter and Broken say what becomes of
+// the delivery; any other error is tried again. It stops soon after ctx ends.
+type Enrich func(ctx context.Context, d Delivery) (Outcome, error)
+
+// Options are the worker's settings; the zero value of each is its default.
+type Options struct {
+	Grace         time.Duration // what runs may finish for this long after a stop; zero: 30 s
+	MaxFailures   int           // this many failures make a dead letter; zero: 5
+	MaxDeliveries int           // this many deliveries without an end do too; zero: 25
+	Backoff       Backoff
+	Now           func() time.Time // nil: time.Now
+	Random        *rand.Rand       // jitter; nil: seeded by the runtime
+	Log           *slog.Logger     // nil: discarded
+
+	// Observe is told each verdict before the source acts on it, from many
+	// goroutines at once. May be nil.
+	Observe func(d Delivery, v Verdict, took time.Duration)
+}
+
+// Lane is a source and how many of its events may be in work at once.
+type Lane struct {
+	Name   string
+	Source Source
+	Slots  int
+}
+
+// Worker runs an enrichment on what its lanes deliver.
+type Worker struct {
+	enrich  Enrich
+	letters DeadLetters
+	options Options
+
+	randomMu sync.Mutex
+}
+
+// New returns a worker that files rejections in letters.
+func New(enrich Enrich, letters DeadLetters, o Options) *Worker {
+	if o.Grace <= 0 {
+		o.Grace = 30 * time.Second
+	}
+	if o.MaxFailures <= 0 {
+		o.MaxFailures = 5
+	}
+	if o.MaxDeliveries <= 0 {
+		o.MaxDeliveries = 25
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Observe == nil {
+		o.Observe = func(Delivery, Verdict, time.Duration) {}
+	}
+	return &Worker{enrich: enrich, letters: letters, options: o}
+}
+
+// errGraceOver cancels what still runs when the grace of a stop has passed.
+var errGraceOver = errors.New("workers: stopping, and the grace for what was running is over")
+
+// Run works on all lanes until ctx ends, every source is exhausted, one of
+// them fails, or an enrichment reports Broken. It then drains: no new
+// deliveries, what runs has the grace to finish, the rest is cancelled and
+// released. Run returns when all of that is over: nil after a stop or when the
+// sources are exhausted, else the errors that ended it.
+func (w *Worker) Run(ctx context.Context, lanes ...Lane) error {
+	for _, l := range lanes {
+		if l.Slots < 1 {
+			return fmt.Errorf("workers: lane %q: %d slots; at least one is needed", l.Name, l.Slots)
+		}
+	}
+	taking, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	working, abort := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer abort(nil)
+
+	var lanesDone sync.WaitGroup
+	failures := make(chan error, len(lanes))
+	for _, l := range lanes {
+		lanesDone.Go(func() {
+			err := l.Source.Receive(taking, l.Slots, func(ctx context.Context, d Delivery) Verdict {
+				return w.handle(ctx, working, stop, d)
+			})
+			if err != nil && taking.Err() == nil {
+				err = fmt.Errorf("workers: lane %q: %w", l.Name, err)
+				w.options.Log.Error("a source failed; draining", "lane", l.Name, "error", err)
+				failures <- err
+				stop(err)
+			}
+		})
+	}
+	finished := make(chan struct{})
+	var grace sync.WaitGroup
+	grace.Go(func() {
+		select {
+		case <-finished:
+			return
+		case <-taking.Done():
+		}
+		timer := time.NewTimer(w.options.Grace)
+		defer timer.Stop()
+		select {
+		case <-finished:
+		case <-timer.C:
+			w.options.Log.Warn("grace over; handing back what still runs", "grace", w.options.Grace)
+			abort(errGraceOver)
+		}
+	})
+	lanesDone.Wait()
+	close(finished)
+	grace.Wait()
+	close(failures)
+
+	var all []error
+	for err := range failures {
+		all = append(all, err)
+	}
+	var breaks *breakage
+	if cause := context.Cause(taking); errors.As(cause, &breaks) {
+		all = append(all, breaks.err)
+	}
+	return errors.Join(all...)
+}
+
+// handle runs one delivery to its verdict. ctx is the source's, working ends
+// when the grace of a stop is over.
+func (w *Worker) handle(ctx, working context.Context, stop context.CancelCauseFunc, d Delivery) Verdict {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(working, func() { cancel(context.Cause(working)) })()
+
+	began := w.options.Now()
+	verdict := w.decide(ctx, stop, d)
+	if verdict.Kind == Reject {
+		if err := w.file(ctx, d, verdict); err != nil {
+			verdict = Verdict{Kind: Retry, Err: err, After: w.wait(d.Failures + 1)}
+		}
+	}
+	w.options.Observe(d, verdict, w.options.Now().Sub(began))
+	w.log(d, verdict)
+	return verdict
+}
+
+func (w *Worker) decide(ctx context.Context, stop context.CancelCauseFunc, d Delivery) Verdict {
+	if d.Attempt > w.options.MaxDeliveries {
+		return Verdict{Kind: Reject, Reason: "never finished",
+			Err: fmt.Errorf("delivered %d times and no worker came to an end with it; it may be what takes them down", d.Attempt-1)}
+	}
+	if err := d.Event.Check(); err != nil {
+		return Verdict{Kind: Reject, Reason: "malformed event", Err: err}
+	}
+	outcome, err := w.guarded(ctx, d)
+	verdict := judge(outcome, err)
+	if verdict.Kind == Release {
+		stop(err)
+		return verdict
+	}
+	if verdict.Kind == Done {
+		return verdict
+	}
+	if ctx.Err() != nil { // whatever failed may have failed for that
+		return Verdict{Kind: Release, Err: context.Cause(ctx)}
+	}
+	if verdict.Kind == Reject {
+		return verdict
+	}
+	failures := d.Failures + 1
+	if failures >= w.options.MaxFailures {
+		return Verdict{Kind: Reject, Reason: "failed too often",
+			Err: fmt.Errorf("failed %d times, the last time with: %w", failures, err)}
+	}
+	verdict.After = max(verdict.After, w.wait(failures))
+	return verdict
+}
+
+// guarded keeps a panic of one episode from ending the others.
+func (w *Worker) guarded(ctx context.Context, d Delivery) (outcome Outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = Rejected("", "internal error", fmt.Errorf("workers: enriching %s panicked: %v\n%s", d.Event.ID, p, debug.Stack()))
+		}
+	}()
+	return w.enrich(ctx, d)
+}
+
+// file keeps the rejection even when the delivery's own context has ended:
+// the verdict is known, and losing it would mean doing the work again.
+func (w *Worker) file(ctx context.Context, d Delivery, v Verdict) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	letter := DeadLetter{Event: d.Event, Node: v.Node, Reason: v.Reason, Attempts: d.Attempt, Filed: w.options.Now().UTC()}
+	if v.Err != nil {
+		letter.Detail = v.Err.Error()
+	}
+	if err := w.letters.File(ctx, letter); err != nil {
+		return fmt.Errorf("workers: file the dead letter of %s: %w", d.Event.ID, err)
+	}
+	return nil
+}
+
+func (w *Worker) wait(failure int) time.Duration {
+	w.randomMu.Lock()
+	defer w.randomMu.Unlock()
+	return w.options.Backoff.Wait(failure, w.options.Random)
+}
+
+func (w *Worker) log(d Delivery, v Verdict) {
+	log := w.options.Log.With("episode", d.Event.ID, "revision", d.Event.Revision, "attempt", d.Attempt)
+	switch v.Kind {
+	case Done:
+		log.Info("done", "outcome", v.Outcome)
+	case Reject:
+		log.Error("rejected", "node", v.Node, "reason", v.Reason, "error", v.Err)
+	case Retry:
+		log.Warn("to be tried again", "after", v.After, "error", v.Err)
+	case Release:
+		log.Info("handed back", "error", v.Err)
+	}
+}
