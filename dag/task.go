@@ -43,6 +43,10 @@ func (t *Task) Input(name string) *Input {
 	return in
 }
 
+// Has says whether the node declares the need: a graph may leave an optional
+// one out.
+func (t *Task) Has(name string) bool { return t.inputs[name] != nil }
+
 // Publish gives the node's live value to those who need it, before the node
 // ends. They may use it at once, and until the run ends. Only the first call
 // counts.

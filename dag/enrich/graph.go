@@ -1,0 +1,171 @@
+package enrich
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/earshot-fm/earshot/dag"
+	"github.com/earshot-fm/earshot/dag/episode"
+)
+
+// The nodes by name.
+const (
+	nodeFetch      = "fetch"
+	nodeDecode     = "decode"
+	nodeSpeech     = "speech"
+	nodeLanguage   = "language"
+	nodeTranscript = "transcript"
+	nodeSounds     = "sound-events"
+	nodeTopics     = "topics"
+	nodeAds        = "ads"
+	nodeHighlight  = "highlight"
+	nodePreview    = "preview"
+	nodeRecord     = "record"
+	nodePublish    = "publish"
+	nodeIndex      = "index"
+	nodeAnnounce   = "announce"
+)
+
+// DefaultGraph is the built-in graph's YAML.
+//
+//go:embed graph.yaml
+var DefaultGraph []byte
+
+// PreviewOptions bound a preview's length: the highlight node's parameters.
+type PreviewOptions struct {
+	Min    episode.Seconds `yaml:"min_seconds"`
+	Target episode.Seconds `yaml:"target_seconds"`
+	Max    episode.Seconds `yaml:"max_seconds"`
+}
+
+func (o PreviewOptions) check() error {
+	if o.Min <= 0 || o.Min > o.Target || o.Target > o.Max {
+		return fmt.Errorf("config: graph.nodes.highlight.parameters: 0 < min_seconds ≤ target_seconds ≤ max_seconds does not hold for %v, %v, %v", o.Min, o.Target, o.Max)
+	}
+	return nil
+}
+
+// nodes holds what the nodes' functions use.
+type nodes struct {
+	ports   Ports
+	preview PreviewOptions
+	scratch string
+}
+
+// kind is what a node of the configuration can be: what its function reads,
+// and the function.
+type kind struct {
+	name     string
+	version  int      // of the code: grows when the same needs give another output
+	live     []string // needs whose live value it reads: always required
+	requires []string // a gap among them makes the node a gap
+	optional []string // a gap among them is worked around
+	task     string   // of its model; "": it runs none
+	effect   bool
+	onDemand bool
+	absent   func(Ports) bool // no driver or model fits its port
+	run      func(*nodes) dag.Func
+}
+
+var kinds = []kind{
+	{name: nodeFetch, version: 1, requires: []string{inEnclosure}, onDemand: true,
+		run: func(g *nodes) dag.Func { return g.fetch }},
+	{name: nodeDecode, version: 1, requires: []string{nodeFetch},
+		run: func(g *nodes) dag.Func { return g.decode }},
+	{name: nodeSpeech, version: 1, live: []string{nodeDecode}, task: "speech",
+		absent: func(p Ports) bool { return p.Speech == nil },
+		run:    func(g *nodes) dag.Func { return g.speech }},
+	{name: nodeLanguage, version: 1, live: []string{nodeDecode}, requires: []string{nodeSpeech}, task: "language",
+		absent: func(p Ports) bool { return p.Language == nil },
+		run:    func(g *nodes) dag.Func { return g.language }},
+	{name: nodeTranscript, version: 1, live: []string{nodeDecode}, requires: []string{nodeSpeech, nodeLanguage}, task: "transcript",
+		absent: func(p Ports) bool { return p.Transcript == nil },
+		run:    func(g *nodes) dag.Func { return g.transcript }},
+	{name: nodeSounds, version: 1, live: []string{nodeDecode}, task: "sound-events",
+		absent: func(p Ports) bool { return p.Sounds == nil },
+		run:    func(g *nodes) dag.Func { return g.sounds }},
+	{name: nodeTopics, version: 1, requires: []string{inAbout}, optional: []string{nodeTranscript}, task: "topics",
+		absent: func(p Ports) bool { return p.Topics == nil },
+		run:    func(g *nodes) dag.Func { return g.topics }},
+	{name: nodeAds, version: 1, requires: []string{nodeDecode, nodeTranscript}, optional: []string{nodeSounds}, task: "ads",
+		absent: func(p Ports) bool { return p.Ads == nil },
+		run:    func(g *nodes) dag.Func { return g.ads }},
+	{name: nodeHighlight, version: 1, requires: []string{inSoundbites, nodeDecode}, task: "highlight",
+		optional: []string{nodeSpeech, nodeTranscript, nodeSounds, nodeTopics, nodeAds},
+		absent:   func(p Ports) bool { return p.Highlight == nil },
+		run:      func(g *nodes) dag.Func { return g.highlight }},
+	{name: nodePreview, version: 1, requires: []string{inIdentity, nodeFetch, nodeHighlight},
+		run: func(g *nodes) dag.Func { return g.renderPreview }},
+	{name: nodeRecord, version: 1, requires: []string{inIdentity, nodeFetch, nodeDecode}, optional: recorded,
+		run: func(g *nodes) dag.Func { return g.record }},
+	{name: nodePublish, version: 1, requires: []string{nodeRecord, nodePreview}, effect: true,
+		run: func(g *nodes) dag.Func { return g.publish }},
+	{name: nodeIndex, version: 1, requires: []string{nodeRecord}, optional: []string{nodePublish}, effect: true,
+		run: func(g *nodes) dag.Func { return g.index }},
+	{name: nodeAnnounce, version: 1, requires: []string{nodeRecord}, optional: []string{nodeIndex}, effect: true,
+		absent: func(p Ports) bool { return p.Announce == nil },
+		run:    func(g *nodes) dag.Func { return g.announce }},
+}
+
+// recorded are the nodes whose finding, or gap, is in the record.
+var recorded = []string{nodeSpeech, nodeLanguage, nodeTranscript, nodeSounds, nodeTopics, nodeAds, nodeHighlight, nodePreview}
+
+var inputs = []string{inEnclosure, inAbout, inSoundbites, inIdentity}
+
+// Vocabulary is what a graph's YAML may say, given the catalog's models by
+// task.
+func Vocabulary(models map[string][]string) dag.Vocabulary {
+	v := dag.Vocabulary{Nodes: map[string]dag.Word{}, Inputs: inputs, Models: models}
+	for _, k := range kinds {
+		w := dag.Word{Requires: slices.Concat(k.live, k.requires), Accepts: k.optional, Task: k.task}
+		if k.name == nodeHighlight {
+			w.Parameters = func() any { return &PreviewOptions{Min: 30, Target: 60, Max: 90} }
+		}
+		v.Nodes[k.name] = w
+	}
+	return v
+}
+
+// build makes the graph that a specification describes. identities says for
+// each node what its model, engine and codec are.
+func (g *nodes) build(spec *dag.Spec, identities map[string]string) (*dag.Graph, error) {
+	var built []dag.Node
+	for _, s := range spec.Nodes {
+		k := kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.name == s.Name })]
+		n := dag.Node{Name: k.name, Effect: k.effect, OnDemand: k.onDemand, Func: k.run(g)}
+		for _, need := range s.Needs {
+			n.Needs = append(n.Needs, dag.Need{
+				Name:     need,
+				Live:     slices.Contains(k.live, need),
+				Optional: slices.Contains(k.optional, need),
+			})
+		}
+		n.Version = fmt.Sprintf("%s/%d", k.name, k.version)
+		if id := identities[k.name]; id != "" {
+			n.Version += " " + id
+		}
+		if o, ok := s.Parameters.(*PreviewOptions); ok {
+			if err := o.check(); err != nil {
+				return nil, err
+			}
+			g.preview = *o
+		}
+		if s.Parameters != nil {
+			b, err := json.Marshal(s.Parameters)
+			if err != nil {
+				return nil, fmt.Errorf("config: graph.nodes.%s.parameters: %w", s.Name, err)
+			}
+			n.Version += " " + string(b)
+		}
+		switch {
+		case !s.Enabled:
+			n.Off = "turned off in the configuration"
+		case k.absent != nil && k.absent(g.ports):
+			n.Off = "nothing configured for it"
+		}
+		built = append(built, n)
+	}
+	return dag.New(inputs, built...)
+}
