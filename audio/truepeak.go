@@ -29,21 +29,22 @@ var truePeakGain = func() float32 {
 }()
 
 // peakMeter finds the true peak. Most blocks are too quiet to set a new one and
-// cost one comparison a sample.
+// cost a look at their highest sample.
 type peakMeter struct {
 	channels int
 	highest  float32
-	window   []float32 // one channel of a block, after the last taps-1 samples before it
-	tails    []float32 // [channels][taps-1]
+	before   []float32 // the last taps-1 frames, interleaved
+	top      float32   // the highest sample of the block before
 	pending  []float32 // frames of a block not yet full
+	window   []float32
 }
 
 func newPeakMeter(channels int) *peakMeter {
 	return &peakMeter{
 		channels: channels,
-		window:   make([]float32, truePeakTaps-1+truePeakBlock),
-		tails:    make([]float32, channels*(truePeakTaps-1)),
+		before:   make([]float32, channels*(truePeakTaps-1)),
 		pending:  make([]float32, 0, channels*truePeakBlock),
+		window:   make([]float32, truePeakTaps-1+truePeakBlock),
 	}
 }
 
@@ -68,42 +69,32 @@ func (p *peakMeter) write(interleaved []float32) {
 // peak is the highest magnitude so far, with the frames still pending and what
 // the filter has yet to give of them.
 func (p *peakMeter) peak() float64 {
-	rest := *p
-	rest.tails = append([]float32(nil), p.tails...)
-	rest.block(append(append([]float32(nil), p.pending...), make([]float32, p.channels*truePeakTaps)...))
+	rest := newPeakMeter(p.channels)
+	rest.highest, rest.top = p.highest, p.top
+	copy(rest.before, p.before)
+	rest.write(p.pending)
+	rest.write(make([]float32, p.channels*2*truePeakBlock))
 	return float64(rest.highest)
 }
 
+// block looks at truePeakBlock frames.
 func (p *peakMeter) block(interleaved []float32) {
-	const before = truePeakTaps - 1
-	frames := len(interleaved) / p.channels
-	if cap(p.window) < before+frames {
-		p.window = make([]float32, before+frames)
-	}
-	for c := range p.channels {
-		w := p.window[:before+frames]
-		tail := p.tails[c*before : (c+1)*before]
-		copy(w, tail)
-		var top float32
-		for _, x := range tail {
-			top = max(top, x, -x)
-		}
-		for i, j := before, c; i < len(w); i, j = i+1, j+p.channels {
-			x := interleaved[j]
-			w[i] = x
-			if x < 0 {
-				x = -x
+	top := absMax(interleaved)
+	p.highest = max(p.highest, top)
+	if max(top, p.top)*truePeakGain > p.highest {
+		for c := range p.channels {
+			w := p.window[:0]
+			for i := c; i < len(p.before); i += p.channels {
+				w = append(w, p.before[i])
 			}
-			if x > top {
-				top = x
+			for i := c; i < len(interleaved); i += p.channels {
+				w = append(w, interleaved[i])
 			}
-		}
-		copy(tail, w[len(w)-before:])
-		p.highest = max(p.highest, top)
-		if top*truePeakGain > p.highest {
 			p.interpolate(w)
 		}
 	}
+	p.top = top
+	copy(p.before, interleaved[len(interleaved)-len(p.before):])
 }
 
 func (p *peakMeter) interpolate(w []float32) {

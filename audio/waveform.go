@@ -29,16 +29,7 @@ func NewWaveformMeter(rate, channels int) *WaveformMeter {
 func (w *WaveformMeter) Write(interleaved []float32) {
 	for len(interleaved) >= w.channels {
 		n := int(min(int64(len(interleaved)/w.channels), w.next-w.frames))
-		highest := w.highest
-		for _, x := range interleaved[:n*w.channels] {
-			if x < 0 {
-				x = -x
-			}
-			if x > highest {
-				highest = x
-			}
-		}
-		w.highest = highest
+		w.highest = max(w.highest, absMax(interleaved[:n*w.channels]))
 		interleaved = interleaved[n*w.channels:]
 		w.frames += int64(n)
 		if w.frames == w.next {

@@ -16,3 +16,15 @@ func dot(a, b []float32) float32 {
 	b = b[:len(a)]
 	return dotAVX(&a[0], &b[0], len(a))
 }
+
+//go:noescape
+func absMaxAVX(x *float32, n int) float32
+
+// absMax is the highest magnitude in x, which holds no NaN.
+func absMax(x []float32) float32 {
+	whole := len(x) &^ 31
+	if !hasAVX || whole == 0 {
+		return absMaxGeneric(x)
+	}
+	return max(absMaxAVX(&x[0], whole), absMaxGeneric(x[whole:]))
+}

@@ -24,3 +24,17 @@ func dotGeneric(a, b []float32) float32 {
 	}
 	return (s[0] + s[2]) + (s[1] + s[3])
 }
+
+// absMaxGeneric is the highest magnitude in x.
+func absMaxGeneric(x []float32) float32 {
+	var highest float32
+	for _, v := range x {
+		if v < 0 {
+			v = -v
+		}
+		if v > highest {
+			highest = v
+		}
+	}
+	return highest
+}
