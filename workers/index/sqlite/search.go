@@ -1,0 +1,213 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/workers/index"
+)
+
+// weights of title, description and speech in BM25: a word in the title says
+// more about an episode than one of ten thousand that were spoken.
+const score = `-bm25(episode_text, 8.0, 3.0, 1.0)`
+
+// maxFacets is how many values of a facet are returned.
+const maxFacets = 50
+
+// selection is the episodes that a query asks for, as SQL.
+type selection struct {
+	from      string // FROM … WHERE …
+	arguments []any
+	order     string
+	score     string
+}
+
+// Search implements index.Index.
+func (x *Index) Search(ctx context.Context, q index.Query) (page index.Page, err error) {
+	if q, err = q.Check(); err != nil {
+		return index.Page{}, err
+	}
+	clauses, err := index.Parse(q.Text)
+	if err != nil {
+		return index.Page{}, err
+	}
+	all := terms(clauses)
+	page, err = x.search(ctx, q, all)
+	if err != nil {
+		return index.Page{}, fmt.Errorf("index: search %s: %w", x.path, err)
+	}
+	return page, nil
+}
+
+func (x *Index) search(ctx context.Context, q index.Query, all []term) (page index.Page, err error) {
+	// One transaction: the count, the hits and the facets are of one moment.
+	tx, err := x.reading.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return page, err
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+
+	chosen := choose(q, all)
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) `+chosen.from, chosen.arguments...).Scan(&page.Total); err != nil {
+		return page, err
+	}
+	if page.Hits, err = hits(ctx, tx, q, chosen, all); err != nil {
+		return page, err
+	}
+	facets := []struct {
+		kind string
+		to   *[]index.Facet
+	}{{"language", &page.Facets.Language}, {"topic", &page.Facets.Topic}, {"event", &page.Facets.Event}}
+	for _, f := range facets {
+		if *f.to, err = facet(ctx, tx, chosen, f.kind); err != nil {
+			return page, err
+		}
+	}
+	return page, nil
+}
+
+func choose(q index.Query, all []term) selection {
+	s := selection{from: `FROM episode WHERE NOT removed`, order: `published DESC NULLS LAST, id`, score: `0`}
+	if m := match(all); m != "" {
+		s = selection{from: `FROM episode_text JOIN episode ON episode.num = episode_text.rowid WHERE episode_text MATCH ?`, order: score + ` DESC, id`, score: score}
+		s.arguments = append(s.arguments, m)
+	}
+	and := func(condition string, arguments ...any) {
+		s.from += ` AND ` + condition
+		s.arguments = append(s.arguments, arguments...)
+	}
+	if q.Podcast != "" {
+		and(`podcast = ?`, q.Podcast)
+	}
+	if q.Language != "" {
+		tag := strings.ToLower(q.Language)
+		and(`(lower(language) = ? OR substr(lower(language), 1, length(?)) = ?)`, tag, tag+"-", tag+"-")
+	}
+	labels := []struct{ kind, value string }{{"topic", q.Topic}, {"event", q.Event}}
+	for _, l := range labels {
+		if l.value != "" {
+			and(`EXISTS (SELECT 1 FROM label WHERE episode = episode.num AND kind = ? AND (folded = ? OR code = ?))`, l.kind, indexed(l.value), l.value)
+		}
+	}
+	if !q.PublishedFrom.IsZero() {
+		and(`published >= ?`, q.PublishedFrom.UnixMilli())
+	}
+	if !q.PublishedBefore.IsZero() {
+		and(`published < ?`, q.PublishedBefore.UnixMilli())
+	}
+	return s
+}
+
+// found is a hit with the number of its row.
+type found struct {
+	num int64
+	hit index.Hit
+}
+
+func hits(ctx context.Context, tx *sql.Tx, q index.Query, chosen selection, all []term) ([]index.Hit, error) {
+	statement := `SELECT num, id, podcast, title, description, language, published, duration, preview, ` + chosen.score + ` ` +
+		chosen.from + ` ORDER BY ` + chosen.order + ` LIMIT ? OFFSET ?`
+	rows, err := tx.QueryContext(ctx, statement, append(chosen.arguments[:len(chosen.arguments):len(chosen.arguments)], q.Limit, q.Offset)...)
+	if err != nil {
+		return nil, err
+	}
+	onPage, err := scanAll(rows, func(rows *sql.Rows) (f found, err error) {
+		var published sql.NullInt64
+		h := &f.hit
+		err = rows.Scan(&f.num, &h.ID, &h.Podcast, &h.Title, &h.Description, &h.Language, &published, &h.Duration, &h.Preview, &h.Score)
+		if published.Valid {
+			h.PublishedAt = time.UnixMilli(published.Int64).UTC()
+		}
+		return f, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	result := make([]index.Hit, len(onPage))
+	for i, f := range onPage {
+		h := f.hit
+		h.Title = mark(h.Title, all, q.Open, q.Close)
+		h.Description = mark(excerpt(h.Description, all), all, q.Open, q.Close)
+		if h.Moments, err = moments(ctx, tx, q, f.num, all); err != nil {
+			return nil, err
+		}
+		result[i] = h
+	}
+	return result, nil
+}
+
+// moments are the segments of an episode that say what is sought. A phrase
+// that goes over the end of a segment is in none; the words of it then serve.
+func moments(ctx context.Context, tx *sql.Tx, q index.Query, num int64, all []term) ([]index.Moment, error) {
+	best, err := momentsOf(ctx, tx, q, num, all)
+	if err != nil || len(best) > 0 {
+		return best, err
+	}
+	var words []term
+	for _, t := range all {
+		for _, token := range t.tokens {
+			words = append(words, term{tokens: []string{token}, exclude: t.exclude})
+		}
+	}
+	return momentsOf(ctx, tx, q, num, words)
+}
+
+func momentsOf(ctx context.Context, tx *sql.Tx, q index.Query, num int64, all []term) ([]index.Moment, error) {
+	expression := anyOf(all)
+	if expression == "" {
+		return []index.Moment{}, nil
+	}
+	first := num * maxSegments
+	rows, err := tx.QueryContext(ctx, `SELECT segment.num, start_time, end_time, segment.text
+		FROM segment_text JOIN segment ON segment.num = segment_text.rowid
+		WHERE segment_text MATCH ? AND segment_text.rowid BETWEEN ? AND ?
+		ORDER BY bm25(segment_text), segment.num LIMIT ?`, expression, first, first+maxSegments-1, q.Moments)
+	if err != nil {
+		return nil, err
+	}
+	return scanAll(rows, func(rows *sql.Rows) (m index.Moment, err error) {
+		var (
+			at         int64
+			start, end float64
+			text       string
+		)
+		err = rows.Scan(&at, &start, &end, &text)
+		return index.Moment{
+			Segment: int(at - first),
+			Span:    episode.Span{Start: episode.Seconds(start), End: episode.Seconds(end)},
+			Text:    mark(text, all, q.Open, q.Close),
+		}, err
+	})
+}
+
+func facet(ctx context.Context, tx *sql.Tx, chosen selection, kind string) ([]index.Facet, error) {
+	statement := `SELECT value, count(*) FROM label WHERE kind = ? AND episode IN (SELECT num ` + chosen.from + `) GROUP BY value ORDER BY count(*) DESC, value LIMIT ?`
+	arguments := append([]any{kind}, chosen.arguments...)
+	rows, err := tx.QueryContext(ctx, statement, append(arguments, maxFacets)...)
+	if err != nil {
+		return nil, err
+	}
+	return scanAll(rows, func(rows *sql.Rows) (f index.Facet, err error) {
+		err = rows.Scan(&f.Value, &f.Count)
+		return f, err
+	})
+}
+
+// scanAll reads and closes rows; its result is never nil.
+func scanAll[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) (all []T, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	all = []T{}
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}

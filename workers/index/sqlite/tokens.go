@@ -1,0 +1,166 @@
+package sqlite
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// token is one searchable unit of a text: a folded word, or, in scripts that
+// put no spaces between words, two neighbouring characters (the last one of a
+// run also stands alone, so that every character begins a token).
+type token struct {
+	text       string // letters, digits and marks only
+	start, end int    // bytes of the original
+}
+
+// spaceless are the scripts that write words without spaces between them. A
+// dictionary would be needed to split them; pairs of characters find every
+// substring of two and more without one.
+var spaceless = []*unicode.RangeTable{
+	unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Bopomofo,
+	unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar, unicode.Tibetan,
+}
+
+// unmarked are the scripts whose accents and vowel points may be left out in
+// writing, and are in search.
+var unmarked = []*unicode.RangeTable{
+	unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Arabic, unicode.Hebrew,
+}
+
+// letters that do not decompose into a base and an accent.
+var ligatures = strings.NewReplacer("ø", "o", "ł", "l", "đ", "d", "ħ", "h", "ı", "i", "æ", "ae", "œ", "oe", "þ", "th", "ð", "d", "ŋ", "n", "ŧ", "t")
+
+const (
+	longVowel     = 'ー' // in no script's table: it prolongs kana, and is part of them
+	iterationMark = '々' // likewise for Han
+)
+
+// unit is a character with the marks that follow it, folded.
+type unit struct {
+	text       string
+	spaceless  bool
+	start, end int
+}
+
+// tokenize splits a text into tokens, in order. The same characters give the
+// same tokens wherever they stand.
+func tokenize(text string) []token {
+	var (
+		tokens []token
+		run    []unit // of one word, or of spaceless characters
+	)
+	flush := func() {
+		if len(run) == 0 {
+			return
+		}
+		if run[0].spaceless {
+			tokens = appendPairs(tokens, run)
+		} else {
+			tokens = append(tokens, word(run))
+		}
+		run = run[:0]
+	}
+	for at := 0; at < len(text); {
+		u := nextUnit(text, at)
+		if u.text == "" || len(run) > 0 && run[0].spaceless != u.spaceless {
+			flush()
+		}
+		if u.text != "" {
+			run = append(run, u)
+		}
+		at = u.end
+	}
+	flush()
+	return tokens
+}
+
+func word(run []unit) token {
+	var text strings.Builder
+	for _, u := range run {
+		text.WriteString(u.text)
+	}
+	return token{text: text.String(), start: run[0].start, end: run[len(run)-1].end}
+}
+
+func appendPairs(tokens []token, run []unit) []token {
+	for i, u := range run {
+		if i+1 < len(run) {
+			tokens = append(tokens, token{text: u.text + run[i+1].text, start: u.start, end: run[i+1].end})
+		} else {
+			tokens = append(tokens, token{text: u.text, start: u.start, end: u.end})
+		}
+	}
+	return tokens
+}
+
+// nextUnit reads the character at a byte offset; its text is empty when the
+// character is not part of a word.
+func nextUnit(text string, at int) unit {
+	r, size := utf8.DecodeRuneInString(text[at:])
+	end := at + size
+	u := unit{start: at, end: end}
+	if !unicode.IsLetter(r) && !unicode.IsNumber(r) {
+		return u
+	}
+	for end < len(text) {
+		mark, size := utf8.DecodeRuneInString(text[end:])
+		if !attaches(mark) {
+			break
+		}
+		end += size
+	}
+	u.end = end
+	u.spaceless = unicode.In(r, spaceless...) || r == longVowel || r == iterationMark
+	u.text = fold(text[at:end], unicode.In(r, unmarked...))
+	return u
+}
+
+// attaches reports whether a character belongs to the one before it: marks,
+// joiners without a sound of their own, and halfwidth kana's voicing marks.
+func attaches(r rune) bool {
+	switch r {
+	case '\u200c', '\u200d', '\u00ad', '\uff9e', '\uff9f':
+		return true
+	}
+	return unicode.IsMark(r)
+}
+
+func fold(s string, dropMarks bool) string {
+	if len(s) == 1 { // ASCII, most of what there is
+		return strings.ToLower(s)
+	}
+	var b strings.Builder
+	form := norm.NFKC
+	if dropMarks {
+		form = norm.NFKD
+	}
+	for _, r := range form.String(cases.Fold().String(form.String(s))) {
+		switch {
+		case unicode.IsLetter(r), unicode.IsNumber(r):
+			b.WriteRune(r)
+		case unicode.IsMark(r) && !dropMarks:
+			b.WriteRune(r)
+		}
+	}
+	if dropMarks {
+		return ligatures.Replace(b.String())
+	}
+	return b.String()
+}
+
+// indexed is the text that goes into the full-text tables: its tokens with
+// spaces between.
+func indexed(text string) string {
+	var b strings.Builder
+	for i, t := range tokenize(text) {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(t.text)
+	}
+	return b.String()
+}
