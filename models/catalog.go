@@ -119,16 +119,24 @@ func Load(files fs.FS) (*Model, error) {
 // Read returns the content of one of the model's files, checked against the
 // manifest.
 func (m *Model) Read(name string) ([]byte, error) {
+	b, err := m.read(name)
+	if err != nil {
+		return nil, fmt.Errorf("models: %s: files.%s: %w", m.Manifest.Ref(), name, err)
+	}
+	return b, nil
+}
+
+func (m *Model) read(name string) ([]byte, error) {
 	want, ok := m.Manifest.Files[name]
 	if !ok {
-		return nil, fmt.Errorf("models: %s: files: no file %q", m.Manifest.Ref(), name)
+		return nil, fmt.Errorf("no such file in the manifest (has %s)", strings.Join(sorted(m.Manifest.Files), ", "))
 	}
 	b, err := fs.ReadFile(m.Files, name)
 	if err != nil {
-		return nil, fmt.Errorf("models: %s: %w", m.Manifest.Ref(), err)
+		return nil, err
 	}
 	if got := hash(b); got != want {
-		return nil, fmt.Errorf("models: %s: files.%s: the file has sha256 %s, not %s", m.Manifest.Ref(), name, got, want)
+		return nil, fmt.Errorf("the file has sha256 %s, the manifest says %s", got, want)
 	}
 	return b, nil
 }
@@ -250,7 +258,7 @@ func (m *mistakes) checkFrontend(f *Frontend) {
 
 func (m *mistakes) checkFiles(model *Model) {
 	for _, name := range sorted(model.Manifest.Files) {
-		b, err := model.Read(name)
+		b, err := model.read(name)
 		if err != nil {
 			m.add("files."+name, "%v", err)
 			continue
