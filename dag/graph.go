@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 )
 
 // Graph is a checked set of nodes and the names of the inputs that every run
@@ -136,7 +135,7 @@ func New(inputs []string, nodes ...Node) (*Graph, error) {
 		return n.Name, needNames(n.Needs)
 	})
 	if cycle != nil {
-		return nil, fmt.Errorf("graph: nodes need each other in a circle: %s", strings.Join(cycle, " → "))
+		return nil, fmt.Errorf("graph: nodes need each other in a circle: %s", joinArrows(cycle))
 	}
 	for i, n := range order {
 		g.index[n.Name] = i
