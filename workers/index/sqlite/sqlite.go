@@ -54,7 +54,7 @@ CREATE TABLE IF NOT EXISTS label (
   code    TEXT NOT NULL,
   PRIMARY KEY (episode, kind, value)
 ) WITHOUT ROWID;
-CREATE VIRTUAL TABLE IF NOT EXISTS episode_text USING fts5(title, description, speech, content='', contentless_delete=1, tokenize='ascii');
+CREATE VIRTUAL TABLE IF NOT EXISTS episode_text USING fts5(title_words, description_words, speech_words, content='', contentless_delete=1, tokenize='ascii');
 CREATE VIRTUAL TABLE IF NOT EXISTS segment_text USING fts5(text, content='', contentless_delete=1, tokenize='ascii');`
 
 // maxSegments is how many segments one episode's range of numbers holds: a
@@ -268,7 +268,7 @@ func insert(ctx context.Context, tx *sql.Tx, there row, d index.Document, body s
 			return err
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO episode_text(rowid, title, description, speech) VALUES (?, ?, ?, ?)`,
+	if _, err := tx.ExecContext(ctx, `INSERT INTO episode_text(rowid, title_words, description_words, speech_words) VALUES (?, ?, ?, ?)`,
 		there.num, indexed(d.Title), indexed(d.Description), strings.Join(speech, " ")); err != nil {
 		return err
 	}

@@ -34,10 +34,9 @@ var unmarked = []*unicode.RangeTable{
 // letters that do not decompose into a base and an accent.
 var ligatures = strings.NewReplacer("ø", "o", "ł", "l", "đ", "d", "ħ", "h", "ı", "i", "æ", "ae", "œ", "oe", "þ", "th", "ð", "d", "ŋ", "n", "ŧ", "t")
 
-const (
-	longVowel     = 'ー' // in no script's table: it prolongs kana, and is part of them
-	iterationMark = '々' // likewise for Han
-)
+// joining characters are in no one script's table: ー prolongs kana, ｰ is its
+// halfwidth form.
+const joining = "ーｰ"
 
 // unit is a character with the marks that follow it, folded.
 type unit struct {
@@ -114,7 +113,7 @@ func nextUnit(text string, at int) unit {
 		end += size
 	}
 	u.end = end
-	u.spaceless = unicode.In(r, spaceless...) || r == longVowel || r == iterationMark
+	u.spaceless = unicode.In(r, spaceless...) || strings.ContainsRune(joining, r)
 	u.text = fold(text[at:end], unicode.In(r, unmarked...))
 	return u
 }
