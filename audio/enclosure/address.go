@@ -56,9 +56,10 @@ func isPublic(a netip.Addr) bool {
 	return true
 }
 
-// guard refuses a connection once the name is an address: only then is it known
+// Guard is a net.Dialer.Control that refuses addresses that are not public,
+// save those that are allowed. It refuses a connection once the name is an address: only then is it known
 // where it leads, and the name cannot change its mind in between.
-func guard(allowed []netip.Prefix) func(network, address string, _ syscall.RawConn) error {
+func Guard(allowed []netip.Prefix) func(network, address string, _ syscall.RawConn) error {
 	return func(_, address string, _ syscall.RawConn) error {
 		at, err := netip.ParseAddrPort(address)
 		if err != nil {

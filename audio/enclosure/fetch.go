@@ -74,7 +74,7 @@ func New(o Options) *Fetcher {
 	if o.Contact != "" {
 		f.agent += " (+" + o.Contact + ")"
 	}
-	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second, Control: guard(o.AllowPrivate)}
+	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second, Control: Guard(o.AllowPrivate)}
 	f.transport = &http.Transport{
 		DialContext:            dialer.DialContext,
 		ForceAttemptHTTP2:      true,

@@ -17,16 +17,13 @@ import (
 // fetch downloads the enclosure. Its live value is the path of the local file,
 // which spares decode and preview reading it back from the store.
 func (g *nodes) fetch(ctx context.Context, t *dag.Task) (io.Reader, error) {
-	var e edition
-	if err := input(ctx, t, inEnclosure, &e); err != nil {
-		return nil, err
-	}
+	address := ctx.Value(addressKey{}).(string)
 	dir, err := scratch(t, g.scratch)
 	if err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, "enclosure")
-	err = g.ports.Fetch.Fetch(ctx, e.URL, path, func(done, total int64) {
+	err = g.ports.Fetch.Fetch(ctx, address, path, func(done, total int64) {
 		t.Progress(float64(done), float64(total))
 	})
 	if err != nil {

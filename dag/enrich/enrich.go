@@ -20,12 +20,19 @@ const (
 	inIdentity   = "identity"
 )
 
-// edition names the first complete download of a revision: another revision
-// downloads again.
+// edition names the first complete download of a revision. The address is not
+// part of the key of what was downloaded: signed addresses differ from one
+// delivery to the next.
 type edition struct {
 	ID       episode.ID       `json:"id"`
 	Revision episode.Revision `json:"revision"`
-	URL      string           `json:"url"`
+}
+
+type addressKey struct{}
+
+// withAddress carries the enclosure's address past the keys to fetch.
+func withAddress(ctx context.Context, url string) context.Context {
+	return context.WithValue(ctx, addressKey{}, url)
 }
 
 type about struct {
@@ -94,7 +101,7 @@ func (e *Enricher) Enrich(ctx context.Context, ev episode.Event, observe func(da
 	if err != nil {
 		return Result{}, dag.Reject("bad-event", err)
 	}
-	report, err := e.engine.Run(ctx, e.graph, dag.Request{
+	report, err := e.engine.Run(withAddress(ctx, ev.Enclosure.URL), e.graph, dag.Request{
 		Subject: string(ev.ID),
 		Inputs:  inputs,
 		Targets: ev.Control.Targets,
@@ -148,7 +155,7 @@ func (e *Enricher) read(ctx context.Context, hash string) (*episode.Record, erro
 func (e *Enricher) inputs(ev episode.Event) (map[string][]byte, error) {
 	in := map[string][]byte{}
 	for name, v := range map[string]any{
-		inEnclosure:  edition{ev.ID, ev.Revision, ev.Enclosure.URL},
+		inEnclosure:  edition{ev.ID, ev.Revision},
 		inAbout:      about{strings.TrimSpace(ev.Title), strings.TrimSpace(ev.Description)},
 		inSoundbites: nonNil(ev.Soundbites),
 		inIdentity: identity{

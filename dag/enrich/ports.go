@@ -52,6 +52,7 @@ type Heard struct {
 	Duration   episode.Seconds    `json:"duration"`
 	Loudness   *episode.Loudness  `json:"loudness,omitempty"` // nil: too quiet to be gated
 	ShortTerm  []episode.Decibels `json:"short_term"`         // LUFS, one a second
+	Waveform   audio.Waveform     `json:"waveform"`
 	Warnings   []episode.Warning  `json:"warnings,omitempty"`
 }
 

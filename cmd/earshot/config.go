@@ -1,0 +1,227 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v3"
+
+	"github.com/earshot-fm/earshot/dag"
+	"github.com/earshot-fm/earshot/dag/enrich"
+	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/pack"
+)
+
+// config is the whole configuration: a YAML document, strictly decoded over
+// the defaults.
+type config struct {
+	Generation episode.Generation `yaml:"generation"`
+	Models     modelsConfig       `yaml:"models"`
+	Device     deviceConfig       `yaml:"device"`
+	Fetch      fetchConfig        `yaml:"fetch"`
+	Storage    storageConfig      `yaml:"storage"`
+	Worker     workerConfig       `yaml:"worker"`
+	Graph      yaml.Node          `yaml:"graph"`
+}
+
+type modelsConfig struct {
+	Folders []string `yaml:"folders"` // each holds model folders, beside the built-in pack
+}
+
+type deviceConfig struct {
+	Leases      int   `yaml:"leases"`       // batches that run at a time; 0: one a core
+	MemoryBytes int64 `yaml:"memory_bytes"` // for models; 0: no bound
+}
+
+type fetchConfig struct {
+	MaxBytes     int64         `yaml:"max_bytes"`
+	Timeout      time.Duration `yaml:"timeout"`
+	Contact      string        `yaml:"contact"`       // in the User-Agent: a URL or an address
+	AllowPrivate []string      `yaml:"allow_private"` // prefixes of private addresses that may be asked
+	MaxDuration  time.Duration `yaml:"max_duration"`  // of an episode
+}
+
+type storageConfig struct {
+	Artifacts string `yaml:"artifacts"` // a folder, or file:// gs:// s3:// address; default: below the state folder
+	Origin    string `yaml:"origin"`
+	Index     string `yaml:"index"` // SQLite file
+	Queue     string `yaml:"queue"` // SQLite file
+}
+
+type workerConfig struct {
+	Slots         int           `yaml:"slots"`          // episodes at a time
+	Grace         time.Duration `yaml:"grace"`          // for running episodes after SIGTERM
+	MaxFailures   int           `yaml:"max_failures"`   // that make a dead letter
+	MaxDeliveries int           `yaml:"max_deliveries"` // without an end (crashes) that make one
+	Visibility    time.Duration `yaml:"visibility"`     // after which a killed worker's episode comes back
+	PollEvery     time.Duration `yaml:"poll_every"`     // of each feed
+}
+
+func defaultConfig() config {
+	return config{
+		Generation: 1,
+		Fetch:      fetchConfig{MaxBytes: 2 << 30, Timeout: 30 * time.Minute, Contact: "https://github.com/earshot-fm/earshot", MaxDuration: 24 * time.Hour},
+		Worker:     workerConfig{Slots: 4, Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
+	}
+}
+
+// loadConfig reads the configuration, or the defaults where there is no file.
+func (a *app) loadConfig() (config, error) {
+	c := defaultConfig()
+	if a.configPath != "" {
+		b, err := os.ReadFile(a.configPath)
+		if err != nil {
+			return c, exit(exitUsage, fmt.Errorf("config: %w", err))
+		}
+		if c, err = parseConfig(b); err != nil {
+			return c, exit(exitUsage, fmt.Errorf("%s: %w", a.configPath, err))
+		}
+	}
+	return c, nil
+}
+
+func parseConfig(b []byte) (config, error) {
+	c := defaultConfig()
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return c, fmt.Errorf("config: %w", err)
+	}
+	return c, c.check()
+}
+
+func (c *config) check() error {
+	var errs []error
+	bad := func(path, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("config: %s: %s", path, fmt.Sprintf(format, args...)))
+	}
+	if c.Generation < 1 {
+		bad("generation", "%d: want 1 or more", c.Generation)
+	}
+	if c.Device.Leases < 0 {
+		bad("device.leases", "%d: want 0 (one a core) or more", c.Device.Leases)
+	}
+	if c.Device.MemoryBytes < 0 {
+		bad("device.memory_bytes", "%d: want 0 (no bound) or more", c.Device.MemoryBytes)
+	}
+	if c.Worker.Slots < 1 {
+		bad("worker.slots", "%d: want 1 or more", c.Worker.Slots)
+	}
+	if c.Worker.PollEvery < time.Second {
+		bad("worker.poll_every", "%v: want 1s or more, to be polite to publishers", c.Worker.PollEvery)
+	}
+	if c.Fetch.MaxBytes < 1 {
+		bad("fetch.max_bytes", "%d: want 1 or more", c.Fetch.MaxBytes)
+	}
+	for i, p := range c.Fetch.AllowPrivate {
+		if _, err := netip.ParsePrefix(p); err != nil {
+			bad(fmt.Sprintf("fetch.allow_private[%d]", i), "%q is no prefix such as 10.0.0.0/8", p)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// catalog loads the built-in models and those of the configured folders.
+func (c *config) catalog() (*models.Catalog, error) {
+	sources := []fs.FS{pack.Files()}
+	for _, dir := range c.Models.Folders {
+		if _, err := os.Stat(dir); err != nil {
+			return nil, exit(exitUsage, fmt.Errorf("config: models.folders: %w", err))
+		}
+		sources = append(sources, os.DirFS(dir))
+	}
+	return models.LoadCatalog(sources...)
+}
+
+// spec reads the graph in force, in terms of the catalog's models.
+func (c *config) spec(catalog *models.Catalog) (*dag.Spec, error) {
+	byTask := map[string][]string{}
+	for _, m := range catalog.All() {
+		byTask[m.Manifest.Task] = append(byTask[m.Manifest.Task], m.Manifest.Name, m.Manifest.Ref())
+	}
+	v := enrich.Vocabulary(byTask)
+	if c.Graph.Kind == 0 {
+		return dag.ParseSpec(enrich.DefaultGraph, v)
+	}
+	return dag.DecodeSpec(&c.Graph, v)
+}
+
+// print writes the configuration in force as YAML.
+func (c config) print(w io.Writer) error {
+	if c.Graph.Kind == 0 {
+		var doc yaml.Node
+		if err := yaml.Unmarshal(enrich.DefaultGraph, &doc); err != nil {
+			return err
+		}
+		c.Graph = *doc.Content[0]
+	}
+	e := yaml.NewEncoder(w)
+	e.SetIndent(2)
+	if err := e.Encode(c); err != nil {
+		return err
+	}
+	return e.Close()
+}
+
+// stateFolder is where the embedded parts keep what they hold.
+func (a *app) stateFolder() (string, error) {
+	if a.state != "" {
+		return filepath.Abs(a.state)
+	}
+	if d := os.Getenv("XDG_DATA_HOME"); d != "" {
+		return filepath.Join(d, "earshot"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", exit(exitUsage, fmt.Errorf("no folder for the state: %w; give --state DIR", err))
+	}
+	return filepath.Join(home, ".local", "share", "earshot"), nil
+}
+
+func newConfig(a *app) *cobra.Command {
+	c := &cobra.Command{Use: "config", Short: "Check or print the configuration"}
+	c.AddCommand(&cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Check a configuration file, its graph and its models",
+		Args:  args(cobra.MaximumNArgs(1)),
+		RunE: func(_ *cobra.Command, files []string) error {
+			if len(files) == 1 {
+				a.configPath = files[0]
+			}
+			cfg, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			catalog, err := cfg.catalog()
+			if err != nil {
+				return exit(exitUsage, err)
+			}
+			if _, err := cfg.spec(catalog); err != nil {
+				return exit(exitUsage, err)
+			}
+			fmt.Fprintln(a.out, "the configuration is good")
+			return nil
+		},
+	}, &cobra.Command{
+		Use:   "print",
+		Short: "Print the configuration in force, defaults included",
+		Args:  args(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			return cfg.print(a.out)
+		},
+	})
+	return c
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/earshot-fm/earshot/dag/enrich"
+	"github.com/earshot-fm/earshot/dag/episode"
+)
+
+func newEnrich(a *app) *cobra.Command {
+	var o struct {
+		out, title, description string
+		targets, force          []string
+		ping                    bool
+	}
+	c := &cobra.Command{
+		Use:   "enrich FILE|URL…",
+		Short: "Take audio files or addresses through the graph and print their records",
+		Long: `Take audio files or addresses through the graph and print their records.
+
+A file is another edition when it was changed; an address is fetched once and
+then reused, until "--force fetch" asks for it again. With --out, each record,
+its transcript (WebVTT, SRT, Podcasting 2.0 JSON) and its preview are written
+to a folder.`,
+		Args: args(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, inputs []string) (err error) {
+			cfg, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			state, err := a.stateFolder()
+			if err != nil {
+				return err
+			}
+			events := make([]episode.Event, len(inputs))
+			for i, in := range inputs {
+				ev, err := eventFor(in)
+				if err != nil {
+					return exit(exitUsage, err)
+				}
+				ev.Title = cmp.Or(o.title, ev.Title)
+				ev.Description = o.description
+				ev.Control = episode.Control{Targets: o.targets, Force: o.force, Ping: o.ping}
+				events[i] = ev
+			}
+			p, err := openPipeline(cmd.Context(), cfg, state, true)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, p.close(context.WithoutCancel(cmd.Context()))) }()
+			prog := newProgress(a.err)
+			results := p.enrichAll(cmd.Context(), prog, events)
+			prog.wait()
+			var errs []error
+			for i, r := range results {
+				if r.err != nil {
+					errs = append(errs, fmt.Errorf("%s: %w", inputs[i], failure(r.err)))
+					continue
+				}
+				if o.ping || r.Record == nil {
+					printDecisions(a.out, r.Report)
+					continue
+				}
+				if err := a.json(r.Record); err != nil {
+					return err
+				}
+				if o.out != "" {
+					if err := p.export(cmd.Context(), o.out, slug(events[i].Title), r.Record); err != nil {
+						return err
+					}
+				}
+			}
+			return errors.Join(errs...)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.out, "out", "", "folder for records, transcripts and previews")
+	f.StringVar(&o.title, "title", "", "the episode's title (default: the file's name)")
+	f.StringVar(&o.description, "description", "", "the episode's description")
+	f.StringSliceVar(&o.targets, "target", nil, "only these nodes, and what they need")
+	f.StringSliceVar(&o.force, "force", nil, "run these nodes although their result is stored")
+	f.BoolVar(&o.ping, "ping", false, "only say what would run")
+	return c
+}
+
+// eventFor makes an event for a file or an address named on a command line.
+func eventFor(in string) (episode.Event, error) {
+	u, err := url.Parse(in)
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
+		base := filepath.Base(u.Path)
+		return episode.Event{
+			ID: episode.NewID("", in), Title: strings.TrimSuffix(base, filepath.Ext(base)),
+			Revision: 1, Enclosure: episode.Enclosure{URL: in},
+		}, nil
+	}
+	path, err := filepath.Abs(in)
+	if err != nil {
+		return episode.Event{}, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return episode.Event{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return episode.Event{}, fmt.Errorf("%s is no regular file", in)
+	}
+	base := filepath.Base(path)
+	return episode.Event{
+		ID:        episode.NewID("", path),
+		Title:     strings.TrimSuffix(base, filepath.Ext(base)),
+		Revision:  episode.Revision(max(1, info.ModTime().UnixMilli())),
+		Enclosure: episode.Enclosure{URL: (&url.URL{Scheme: "file", Path: path}).String(), Bytes: info.Size()},
+	}, nil
+}
+
+// outcome is one event's result, or why there is none.
+type outcome struct {
+	enrich.Result
+	err error
+}
+
+// enrichAll takes events through the graph, at most as many at a time as the
+// configuration has slots.
+func (p *pipeline) enrichAll(ctx context.Context, prog *progress, events []episode.Event) []outcome {
+	out := make([]outcome, len(events))
+	slots := make(chan struct{}, p.config.Worker.Slots)
+	var wg sync.WaitGroup
+	for i, ev := range events {
+		if ev.FirstSeen.IsZero() {
+			ev.FirstSeen = time.Now()
+		}
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			observe, done := prog.episode(ev.Title, len(p.enricher.Nodes()))
+			out[i].Result, out[i].err = p.enricher.Enrich(ctx, ev, observe)
+			done(out[i].err)
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// export writes a record, its transcript and its preview under a folder.
+func (p *pipeline) export(ctx context.Context, dir, name string, r *episode.Record) error {
+	files := map[string][]byte{}
+	var err error
+	if files["records/"+name+".json"], err = episode.Marshal(r); err != nil {
+		return err
+	}
+	if t := r.Transcript; t != nil {
+		files["transcripts/"+name+".vtt"] = t.WebVTT()
+		files["transcripts/"+name+".srt"] = t.SRT()
+		if files["transcripts/"+name+".json"], err = t.PodcastJSON(); err != nil {
+			return err
+		}
+	}
+	if r.Preview != nil {
+		for _, rendition := range r.Preview.Renditions {
+			b, err := p.readObject(ctx, rendition.Object)
+			if err != nil {
+				return err
+			}
+			files[fmt.Sprintf("previews/%s-%d.%s", name, rendition.BitrateKbps, rendition.Container)] = b
+		}
+	}
+	for file, content := range files {
+		path := filepath.Join(dir, filepath.FromSlash(file))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// slug makes a title fit to name a file.
+func slug(title string) string {
+	s := strings.Join(strings.FieldsFunc(strings.ToLower(title), func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r > 127)
+	}), "-")
+	return cmp.Or(clip(s, 80), "episode")
+}

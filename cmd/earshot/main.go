@@ -1,0 +1,123 @@
+// Command earshot turns podcast episodes into searchable metadata and previews
+// that are ready to play. One file here is one subcommand; pipeline.go wires
+// the drivers to the graph.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+func main() {
+	// A second signal kills the process at once, for whoever cannot wait for
+	// the drain.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run executes one command line and returns its exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot(&app{out: stdout, err: stderr})
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := exitFailed
+	if c, ok := errors.AsType[*exitError](err); ok {
+		code = c.code
+	} else if ctx.Err() != nil {
+		code = exitInterrupted
+	}
+	fmt.Fprintf(stderr, "earshot: %v\n", err)
+	return code
+}
+
+// The exit codes, documented in docs/cli.md.
+const (
+	exitOK          = 0
+	exitFailed      = 1 // something went wrong; trying again may help
+	exitUsage       = 2 // the command line or the configuration is wrong
+	exitRejected    = 3 // an episode was rejected, the reason printed; trying again will not help
+	exitIncomplete  = 4 // demo: the outcome is not what the sample's truth expects
+	exitMissingPart = 5 // a part of the installation is missing; the message says how to get it
+	exitInterrupted = 130
+)
+
+// exitError is an error that decides the exit code.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func exit(code int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{code, err}
+}
+
+// app is what every subcommand shares: where it writes, and the global flags.
+type app struct {
+	out, err io.Writer
+
+	configPath string
+	state      string
+	format     string // "text" or "json"
+	verbose    bool
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "earshot",
+		Short:         "Searchable metadata and ready-to-play previews for podcast episodes",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if a.format != "text" && a.format != "json" {
+				return exit(exitUsage, fmt.Errorf("--output %q: want text or json", a.format))
+			}
+			return nil
+		},
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return exit(exitUsage, fmt.Errorf("%w; see '%s --help'", err, c.CommandPath()))
+	})
+	f := root.PersistentFlags()
+	f.StringVar(&a.configPath, "config", "", "configuration file (YAML); without it the built-in defaults")
+	f.StringVar(&a.state, "state", "", "folder of the embedded queue, index, artifacts and origin (default $XDG_DATA_HOME/earshot)")
+	f.StringVarP(&a.format, "output", "o", "text", "text or json; json is a stable contract")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "log what happens")
+	root.AddCommand(
+		newDemo(a), newEnrich(a), newSearch(a), newStream(a), newSubmit(a), newExplain(a),
+		newGraph(a), newModels(a), newConfig(a), newVersion(a),
+	)
+	return root
+}
+
+// args checks the number of a subcommand's arguments and makes a wrong one a
+// usage error.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, a []string) error {
+		if err := check(c, a); err != nil {
+			return exit(exitUsage, fmt.Errorf("%w; see '%s --help'", err, c.CommandPath()))
+		}
+		return nil
+	}
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/earshot-fm/earshot/audio/codec"
+	"github.com/earshot-fm/earshot/audio/enclosure"
+	"github.com/earshot-fm/earshot/dag"
+	"github.com/earshot-fm/earshot/dag/artifact"
+	"github.com/earshot-fm/earshot/dag/enrich"
+	"github.com/earshot-fm/earshot/gpu"
+	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/ort"
+	"github.com/earshot-fm/earshot/workers/index/sqlite"
+	"github.com/earshot-fm/earshot/workers/origin"
+	"github.com/earshot-fm/earshot/workers/origin/bucket"
+)
+
+// layout is where the embedded parts keep what must last.
+type layout struct {
+	artifacts, origin, index, queue, announced, scratch string
+}
+
+func (c *config) layout(state string) layout {
+	or := func(set, name string) string {
+		if set != "" {
+			return set
+		}
+		return filepath.Join(state, name)
+	}
+	return layout{
+		artifacts: or(c.Storage.Artifacts, "artifacts"),
+		origin:    or(c.Storage.Origin, "origin"),
+		index:     or(c.Storage.Index, "index.db"),
+		queue:     or(c.Storage.Queue, "queue.db"),
+		announced: filepath.Join(state, "enriched.ndjson"),
+		scratch:   filepath.Join(state, "scratch"),
+	}
+}
+
+// pipeline is everything that enriching an episode uses, wired.
+type pipeline struct {
+	config    config
+	layout    layout
+	catalog   *models.Catalog
+	scheduler *gpu.Scheduler
+	index     *sqlite.Index
+	origin    *origin.Origin
+	enricher  *enrich.Enricher
+	metrics   *prometheus.Registry
+
+	closers []func(context.Context) error // last opened, first closed
+}
+
+// openPipeline opens all parts. The caller closes the pipeline.
+func openPipeline(ctx context.Context, c config, state string, localFiles bool) (_ *pipeline, err error) {
+	p := &pipeline{config: c, layout: c.layout(state), metrics: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := os.MkdirAll(state, 0o755); err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
+	if p.layout.scratch, err = openScratch(p.layout.scratch); err != nil {
+		return nil, err
+	}
+	p.closers = append(p.closers, func(context.Context) error { return os.RemoveAll(p.layout.scratch) })
+	if p.catalog, err = c.catalog(); err != nil {
+		return nil, err
+	}
+	spec, err := c.spec(p.catalog)
+	if err != nil {
+		return nil, exit(exitUsage, err)
+	}
+	runtime, err := ort.New(ort.Options{})
+	if err != nil {
+		return nil, exit(exitMissingPart, err)
+	}
+	decoder, err := codec.NewDecoder(codec.Options{MaxDuration: c.Fetch.MaxDuration})
+	if err != nil {
+		return nil, exit(exitMissingPart, err)
+	}
+	encoder, err := codec.NewEncoder(decoder)
+	if err != nil {
+		return nil, exit(exitMissingPart, err)
+	}
+	p.scheduler = gpu.New(gpu.Options{
+		Runtime:    runtime,
+		Devices:    []gpu.Device{{Name: "cpu", MemoryBytes: c.Device.MemoryBytes, Leases: c.Device.Leases}},
+		Registerer: p.metrics,
+	})
+	p.closers = append(p.closers, p.scheduler.Close)
+	store, err := p.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.openEffects(ctx); err != nil {
+		return nil, err
+	}
+	ports := enrich.Ports{
+		Fetch:    p.fetcher(localFiles),
+		Audio:    decoding{decoder},
+		Preview:  rendering{decoder, encoder},
+		Publish:  publishing{p.origin},
+		Index:    indexing{p.index},
+		Announce: announcing{p.layout.announced},
+	}
+	identities := map[string]string{"decode": decoder.Build(), "preview": encoder.Build()}
+	if err := p.tasks(spec, runtime, &ports, identities); err != nil {
+		return nil, err
+	}
+	p.enricher, err = enrich.New(enrich.Options{
+		Spec:       spec,
+		Ports:      ports,
+		Generation: c.Generation,
+		Identities: identities,
+		Store:      store,
+		Ledger:     store,
+		Scratch:    p.layout.scratch,
+	})
+	return p, err
+}
+
+func (p *pipeline) openStore(ctx context.Context) (*artifact.Store, error) {
+	opened, err := bucket.Open(ctx, p.layout.artifacts)
+	if err != nil {
+		return nil, fmt.Errorf("artifact store: %w", err)
+	}
+	p.closers = append(p.closers, func(context.Context) error { return opened.Close() })
+	return artifact.New(opened.Bucket, p.layout.scratch), nil
+}
+
+func (p *pipeline) openEffects(ctx context.Context) error {
+	store, err := bucket.Open(ctx, p.layout.origin)
+	if err != nil {
+		return fmt.Errorf("origin: %w", err)
+	}
+	p.closers = append(p.closers, func(context.Context) error { return store.Close() })
+	p.origin = origin.New(store, origin.Options{})
+	if p.index, err = sqlite.Open(ctx, p.layout.index); err != nil {
+		return err
+	}
+	p.closers = append(p.closers, func(context.Context) error { return p.index.Close() })
+	return nil
+}
+
+func (p *pipeline) fetcher(localFiles bool) fetching {
+	o := enclosure.Options{
+		MaxBytes: p.config.Fetch.MaxBytes,
+		Timeout:  p.config.Fetch.Timeout,
+		Contact:  p.config.Fetch.Contact,
+		Version:  version,
+	}
+	for _, s := range p.config.Fetch.AllowPrivate {
+		o.AllowPrivate = append(o.AllowPrivate, netip.MustParsePrefix(s)) // checked with the configuration
+	}
+	f := enclosure.New(o)
+	p.closers = append(p.closers, func(context.Context) error { f.Close(); return nil })
+	return fetching{f, localFiles}
+}
+
+// close releases everything, in the reverse order of opening.
+func (p *pipeline) close(ctx context.Context) error {
+	var errs []error
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		errs = append(errs, p.closers[i](ctx))
+	}
+	p.closers = nil
+	return errors.Join(errs...)
+}
+
+// openScratch makes this process's folder for files that need not last, and
+// removes those of processes that are gone.
+func openScratch(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("scratch folder: %w", err)
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err == nil && pid != os.Getpid() && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(filepath.Join(dir, e.Name())) // the next start tries again
+		}
+	}
+	own := filepath.Join(dir, strconv.Itoa(os.Getpid()))
+	if err := os.MkdirAll(own, 0o755); err != nil {
+		return "", fmt.Errorf("scratch folder: %w", err)
+	}
+	return own, nil
+}
+
+// failure turns an enrichment's error into an exit code.
+func failure(err error) error {
+	if f, ok := errors.AsType[*dag.Failure](err); ok && f.Kind == dag.KindReject {
+		return exit(exitRejected, err)
+	}
+	return err
+}

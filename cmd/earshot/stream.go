@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/earshot-fm/earshot/audio/enclosure"
+	"github.com/earshot-fm/earshot/dag"
+	"github.com/earshot-fm/earshot/dag/enrich"
+	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/workers"
+	"github.com/earshot-fm/earshot/workers/feed"
+	"github.com/earshot-fm/earshot/workers/queue"
+)
+
+func newStream(a *app) *cobra.Command {
+	var feeds []string
+	var untilEmpty bool
+	var dieAt string
+	c := &cobra.Command{
+		Use:   "stream",
+		Short: "Enrich what the queue and the feeds bring, until stopped",
+		Long: `Enrich what the embedded queue and the feeds bring, until stopped.
+
+SIGTERM or an interrupt drains: nothing new is taken, running episodes have the
+configured grace to finish, the rest is delivered again on the next start. A
+second signal ends at once; nothing is lost by that either.`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			ctx := cmd.Context()
+			cfg, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			state, err := a.stateFolder()
+			if err != nil {
+				return err
+			}
+			die, err := parseDieAt(dieAt)
+			if err != nil {
+				return exit(exitUsage, err)
+			}
+			p, err := openPipeline(ctx, cfg, state, true)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, p.close(context.WithoutCancel(ctx))) }()
+			q, err := queue.Open(ctx, p.layout.queue, queue.Options{Visibility: cfg.Worker.Visibility, UntilEmpty: untilEmpty})
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, q.Close()) }()
+			s := &streamer{app: a, pipeline: p, queue: q, die: die}
+			return s.run(ctx, feeds, untilEmpty)
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVar(&feeds, "feed", nil, "address of an RSS feed to poll; may be repeated")
+	f.BoolVar(&untilEmpty, "until-empty", false, "end when the queue is empty (and each feed was polled once)")
+	f.StringVar(&dieAt, "die-at", "", "kill this process at NODE:started, NODE:stopped or verdict, the n-th time: decode:started:3")
+	_ = f.MarkHidden("die-at") // for the kill test
+	return c
+}
+
+// streamer is one run of stream.
+type streamer struct {
+	app      *app
+	pipeline *pipeline
+	queue    *queue.Queue
+	die      *dieAt
+	mu       sync.Mutex // one line of output at a time
+}
+
+func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
+	level := slog.LevelWarn
+	if s.app.verbose {
+		level = slog.LevelInfo
+	}
+	log := slog.New(slog.NewTextHandler(s.app.err, &slog.HandlerOptions{Level: level}))
+	poller, err := s.poller(feeds, log)
+	if err != nil {
+		return exit(exitUsage, err)
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var polling sync.WaitGroup
+	if once && len(feeds) > 0 {
+		if _, err := poller.Poll(ctx); err != nil {
+			return err
+		}
+	} else if len(feeds) > 0 {
+		polling.Go(func() {
+			if err := poller.Run(ctx); err != nil {
+				stop(err)
+			}
+		})
+	}
+	c := s.pipeline.config.Worker
+	w := workers.New(s.enrich, s.queue, workers.Options{
+		Grace:         c.Grace,
+		MaxFailures:   c.MaxFailures,
+		MaxDeliveries: c.MaxDeliveries,
+		Log:           log,
+		Observe:       s.verdict,
+	})
+	err = w.Run(ctx, workers.Lane{Name: "queue", Source: s.queue, Slots: c.Slots})
+	stop(nil)
+	polling.Wait()
+	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+func (s *streamer) poller(feeds []string, log *slog.Logger) (*feed.Poller, error) {
+	c := s.pipeline.config
+	var allowed []netip.Prefix
+	for _, p := range c.Fetch.AllowPrivate {
+		allowed = append(allowed, netip.MustParsePrefix(p)) // checked with the configuration
+	}
+	dialer := &net.Dialer{Timeout: 15 * time.Second, Control: enclosure.Guard(allowed)}
+	client := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: true}}
+	s.pipeline.closers = append(s.pipeline.closers, func(context.Context) error { client.CloseIdleConnections(); return nil })
+	return feed.New(feeds, client, s.queue, func(ctx context.Context, e episode.Event) error {
+		_, err := s.queue.Publish(ctx, e)
+		return err
+	}, feed.Options{
+		Interval:  c.Worker.PollEvery,
+		Fresh:     7 * 24 * time.Hour,
+		UserAgent: fmt.Sprintf("earshot/%s (+%s)", version, c.Fetch.Contact),
+		Log:       log,
+	})
+}
+
+// enrich takes one delivery through the graph.
+func (s *streamer) enrich(ctx context.Context, d workers.Delivery) (workers.Outcome, error) {
+	ev := d.Event
+	ev.FirstSeen = d.FirstSeen
+	result, err := s.pipeline.enrich(ctx, ev, s.die.observe)
+	if err != nil {
+		return "", verdictError(err)
+	}
+	if result.Overtaken {
+		return workers.Overtaken, nil
+	}
+	return workers.Enriched, nil
+}
+
+// enrich takes an event through the graph in its own lane of the scheduler.
+func (p *pipeline) enrich(ctx context.Context, ev episode.Event, observe func(dag.Event)) (enrich.Result, error) {
+	if ev.Priority == episode.Backlog {
+		ctx = models.WithBacklogPriority(ctx)
+	}
+	return p.enricher.Enrich(ctx, ev, observe)
+}
+
+// verdictError tells the worker what an enrichment's error means.
+func verdictError(err error) error {
+	f, ok := errors.AsType[*dag.Failure](err)
+	if ok && f.Kind == dag.KindReject {
+		return workers.Rejected(f.Node, f.Reason, err)
+	}
+	if t, ok := errors.AsType[*enclosure.TransientError](err); ok && t.RetryAfter > 0 {
+		return workers.RetryAfter(t.RetryAfter, err)
+	}
+	return err
+}
+
+// verdict prints what became of a delivery.
+func (s *streamer) verdict(d workers.Delivery, v workers.Verdict, took time.Duration) {
+	s.die.reached("verdict")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.app.format == "json" {
+		line := struct {
+			ID       episode.ID       `json:"id"`
+			Revision episode.Revision `json:"revision"`
+			Verdict  workers.Kind     `json:"verdict"`
+			Outcome  workers.Outcome  `json:"outcome,omitempty"`
+			Reason   string           `json:"reason,omitempty"`
+			Attempt  int              `json:"attempt"`
+			Took     episode.Seconds  `json:"took"`
+		}{d.Event.ID, d.Event.Revision, v.Kind, v.Outcome, v.Reason, d.Attempt, episode.Seconds(took.Seconds())}
+		_ = s.app.jsonLine(line) // a closed pipe is no reason to stop working
+		return
+	}
+	fmt.Fprintf(s.app.out, "%s  %s  %v (%.1fs)\n", d.Event.ID, d.Event.Title, v, took.Seconds())
+}

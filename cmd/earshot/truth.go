@@ -1,0 +1,156 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/earshot-fm/earshot/dag/episode"
+)
+
+// truth is what is true of a sample episode, known from its making
+// (sample/README.md).
+type truth struct {
+	Schema      string               `json:"schema"`
+	GUID        string               `json:"guid"`
+	Slug        string               `json:"slug"`
+	Title       string               `json:"title"`
+	Language    string               `json:"language"`
+	Duration    episode.Seconds      `json:"duration"`
+	Segments    []episode.Segment    `json:"segments"`
+	SoundEvents []episode.SoundEvent `json:"sound_events"`
+	Topics      []episode.Topic      `json:"topics"`
+	Ads         []episode.Ad         `json:"ads"`
+	Highlight   episode.Span         `json:"highlight"`
+	Gaps        []episode.Gap        `json:"expected_gaps"`
+}
+
+func readTruth(path string) (truth, error) {
+	var t truth
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(b, &t)
+	}
+	if err == nil && t.Schema != "earshot.truth/1" {
+		err = fmt.Errorf("schema is %q, want earshot.truth/1", t.Schema)
+	}
+	if err != nil {
+		return t, fmt.Errorf("truth: %s: %w", path, err)
+	}
+	return t, nil
+}
+
+// closeness is how near a record came to the truth.
+type closeness struct {
+	Language    bool     `json:"language"`
+	WordErrors  int      `json:"word_errors"` // substitutions, insertions and deletions
+	Words       int      `json:"words"`       // in the truth; 0 where nothing was to be recognised
+	EventsFound int      `json:"events_found"`
+	Events      int      `json:"events"`       // labels in the truth other than Speech
+	EventsExtra []string `json:"events_extra"` // labels in the record alone
+	Topic       bool     `json:"topic"`        // the true topic is among the record's
+	AdOverlap   float64  `json:"ad_overlap"`   // intersection over union of the ads' time; 1 where both have none
+	Highlight   float64  `json:"highlight"`    // share of the true highlight that the preview plays
+	Unexpected  []string `json:"unexpected_gaps"`
+}
+
+func (t *truth) compare(r *episode.Record) closeness {
+	c := closeness{Language: r.Language != nil && r.Language.Code == t.Language}
+	if r.Transcript != nil {
+		var said, heard []string
+		for _, s := range t.Segments {
+			said = append(said, plainWords(s.Text)...)
+		}
+		for _, s := range r.Transcript.Segments {
+			heard = append(heard, plainWords(s.Text)...)
+		}
+		c.Words, c.WordErrors = len(said), editDistance(said, heard)
+	}
+	want, got := labels(t.SoundEvents), labels(r.SoundEvents)
+	c.Events = len(want)
+	for _, l := range want {
+		if slices.Contains(got, l) {
+			c.EventsFound++
+		}
+	}
+	for _, l := range got {
+		if !slices.Contains(want, l) {
+			c.EventsExtra = append(c.EventsExtra, l)
+		}
+	}
+	c.Topic = slices.ContainsFunc(r.Topics, func(got episode.Topic) bool {
+		return slices.ContainsFunc(t.Topics, func(want episode.Topic) bool { return want.ID == got.ID })
+	})
+	c.AdOverlap = adOverlap(t.Ads, r.Ads)
+	if r.Preview != nil && t.Highlight.Len() > 0 {
+		c.Highlight = float64(r.Preview.Overlap(t.Highlight) / t.Highlight.Len())
+	}
+	for _, g := range r.Gaps {
+		if !slices.ContainsFunc(t.Gaps, func(e episode.Gap) bool { return e.Node == g.Node }) {
+			c.Unexpected = append(c.Unexpected, g.Node+": "+g.Reason)
+		}
+	}
+	return c
+}
+
+// labels lists the sounds other than speech, each once.
+func labels(events []episode.SoundEvent) []string {
+	var out []string
+	for _, e := range events {
+		if e.Label != "Speech" && !slices.Contains(out, e.Label) {
+			out = append(out, e.Label)
+		}
+	}
+	return out
+}
+
+// plainWords are the words that a word error rate counts: lower case, without
+// punctuation.
+func plainWords(s string) []string {
+	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsNumber(r) && r != '\''
+	})
+}
+
+// editDistance is Levenshtein's, over words.
+func editDistance(a, b []string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i, x := range a {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j, y := range b {
+			substitute := diagonal
+			if x != y {
+				substitute++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(row[j+1]+1, row[j]+1, substitute)
+		}
+	}
+	return row[len(b)]
+}
+
+// adOverlap is the intersection over the union of two sets of spans, each
+// without overlaps of its own.
+func adOverlap(a, b []episode.Ad) float64 {
+	var shared, total episode.Seconds
+	for _, x := range a {
+		total += x.Len()
+		for _, y := range b {
+			shared += x.Overlap(y.Span)
+		}
+	}
+	for _, y := range b {
+		total += y.Len()
+	}
+	if total == 0 {
+		return 1
+	}
+	return float64(shared / (total - shared))
+}
