@@ -72,4 +72,3 @@ type Model struct {
 	Files    fs.FS
 	SHA256   string // of model.yaml, which holds the hashes of all other files
 }
-
