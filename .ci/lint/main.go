@@ -105,26 +105,66 @@ func (l *linter) file(name string, src []byte) error {
 	}
 	l.imports(folder, f, isTest)
 	if isTest {
-		ast.Inspect(f, l.testRules)
+		l.testRules(f, nil)
 	}
 	return nil
 }
 
-func (l *linter) testRules(n ast.Node) bool {
-	call, ok := n.(*ast.CallExpr)
-	if !ok {
+// testRules looks for calls that sleep or skip. rapids are the variables that
+// hold a *rapid.T there: its Skip draws anew, and skips no test.
+func (l *linter) testRules(root ast.Node, rapids []string) {
+	ast.Inspect(root, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			if n.Body != nil {
+				l.testRules(n.Body, withRapids(rapids, n.Type))
+			}
+			return false
+		case *ast.FuncLit:
+			l.testRules(n.Body, withRapids(rapids, n.Type))
+			return false
+		case *ast.CallExpr:
+			l.testCall(n, rapids)
+		}
 		return true
-	}
-	if s, ok := call.Fun.(*ast.SelectorExpr); ok {
-		x, _ := s.X.(*ast.Ident)
-		switch {
-		case s.Sel.Name == "Sleep" && x != nil && x.Name == "time":
-			l.fault(call.Pos(), "a test sleeps: wait for a signal, or use testing/synctest")
-		case slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, s.Sel.Name) && x != nil:
-			l.fault(call.Pos(), "a test can skip: what it needs must be there (make setup), or fail")
+	})
+}
+
+func withRapids(rapids []string, f *ast.FuncType) []string {
+	rapids = slices.Clone(rapids)
+	for _, p := range f.Params.List {
+		pointer, _ := p.Type.(*ast.StarExpr)
+		isRapid := pointer != nil && isName(pointer.X, "rapid", "T")
+		for _, name := range p.Names {
+			rapids = slices.DeleteFunc(rapids, func(r string) bool { return r == name.Name })
+			if isRapid {
+				rapids = append(rapids, name.Name)
+			}
 		}
 	}
-	return true
+	return rapids
+}
+
+func isName(e ast.Expr, pkg, name string) bool {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok || s.Sel.Name != name {
+		return false
+	}
+	x, ok := s.X.(*ast.Ident)
+	return ok && x.Name == pkg
+}
+
+func (l *linter) testCall(call *ast.CallExpr, rapids []string) {
+	if isName(call.Fun, "time", "Sleep") {
+		l.fault(call.Pos(), "a test sleeps: wait for a signal, or use testing/synctest")
+	}
+	s, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok || !slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, s.Sel.Name) {
+		return
+	}
+	if x, ok := s.X.(*ast.Ident); ok && !slices.Contains(rapids, x.Name) {
+		l.fault(call.Pos(), "a test can skip: what it needs must be there (make setup), or fail")
+	}
 }
 
 func (l *linter) imports(folder string, f *ast.File, isTest bool) {

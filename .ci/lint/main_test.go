@@ -29,6 +29,8 @@ func TestLintNamesEachFault(t *testing.T) {
 		"left to do":    {"low/a.go", "// Package low is low.\npackage low\n// TO" + "DO: all of it", "low/a.go:3: something is left to do"},
 		"sleep":         {"low/a_test.go", "package low\nimport \"time\"\nfunc f() { time.Sleep(1) }", "low/a_test.go:3: a test sleeps"},
 		"skip":          {"low/a_test.go", "package low\nfunc f(t *T) { t.Skipf(\"no\") }", "low/a_test.go:2: a test can skip"},
+		"rapid's skip":  {"low/a_test.go", "package low\nfunc f(t *rapid.T) { g(func(t *T) { t.Skip() }); t.Skip() }", "low/a_test.go:2: a test can skip"},
+		"only rapid's":  {"low/a_test.go", "package low\nvar _ = func(r *rapid.T) { if x { r.Skip() } }", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			faults, err := lint(fstest.MapFS{c.file: {Data: []byte(c.src)}, ".git/a.go": {Data: []byte("no Go")}}, testTable)
