@@ -27,6 +27,8 @@ type Graph struct {
 	nodes  []Node // needs before those who need them
 	index  map[string]int
 	inputs []string
+
+	neededLive []bool // by index in nodes
 }
 
 // Node is one step of a graph.
@@ -141,6 +143,14 @@ func New(inputs []string, nodes ...Node) (*Graph, error) {
 		g.index[n.Name] = i
 	}
 	g.nodes = order
+	g.neededLive = make([]bool, len(order))
+	for _, n := range order {
+		for _, need := range n.Needs {
+			if need.Live {
+				g.neededLive[g.index[need.Name]] = true
+			}
+		}
+	}
 	return g, nil
 }
 

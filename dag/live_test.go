@@ -68,14 +68,20 @@ func TestPublisherThatPublishesNothingIsRejected(t *testing.T) {
 	}
 }
 
-func TestGapOfAPublisherIsAGapOfItsReaders(t *testing.T) {
+func TestPublisherCannotBeAGap(t *testing.T) {
 	b := newBench(t)
 	decode := Node{Name: "decode", Func: func(_ context.Context, task *Task) (io.Reader, error) {
 		task.Publish("tape")
-		return nil, Gap("no codec")
+		return nil, LastingGap("no codec")
 	}}
-	rep := b.run(b.graph(decode, b.node("reader", "1", "live:decode")))
-	equal(t, "decisions", describe(rep), "decode: gap: no codec\nreader: gap: needs decode: no codec\n")
+	_, err := b.engine().Run(t.Context(), b.graph(decode, b.node("reader", "1", "live:decode")), b.request())
+	equal(t, "error", err.Error(), "decode: no codec: a node that others need live cannot be a gap")
+}
+
+func TestGapBelowAPublisherIsAGapOfItsReaders(t *testing.T) {
+	b := newBench(t)
+	rep := b.run(b.graph(failing("fetch", Gap("gone")), b.node("decode", "1", "fetch"), b.node("reader", "1", "live:decode")))
+	equal(t, "decisions", describe(rep), "fetch: gap: gone\ndecode: gap: needs fetch: gone\nreader: gap: needs fetch: gone\n")
 }
 
 // A node that made an artifact may also hand on where it lies. If another

@@ -76,11 +76,15 @@ func (r *run) finish(ctx context.Context, i int, t *Task, res result) {
 	default:
 		failure := classify(n.Name, res.err)
 		switch {
-		case failure.Kind == KindGap:
+		case failure.Kind == KindGap && !r.graph.neededLive[i]:
 			f.ran, f.live = true, nil
 			f.gap, f.root, f.why = failure.Reason, n.Name, failure.Reason
 			f.readyAt = r.tick()
 		case ctx.Err() == nil:
+			if failure.Kind == KindGap {
+				failure.Kind = KindReject
+				failure.Err = errors.New("a node that others need live cannot be a gap")
+			}
 			f.decision.Status = Failed
 			f.decision.Reason = failure.Error()
 			r.fail(failure)
@@ -183,7 +187,7 @@ func (t *Task) make(ctx context.Context, n *Node, replace bool) (res result) {
 		}
 	}
 	if err != nil {
-		if f, ok := errors.AsType[*Failure](err); ok && f.lasting && !n.Effect {
+		if f, ok := errors.AsType[*Failure](err); ok && f.lasting && !n.Effect && !t.run.graph.neededLive[t.run.graph.index[n.Name]] {
 			if err := recordGap(ctx, store, t.key, f.Reason); err != nil {
 				return result{err: fmt.Errorf("storing that it is a gap: %w", err)}
 			}

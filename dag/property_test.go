@@ -66,6 +66,9 @@ func (w *world) build(t *rapid.T) {
 			w.mu.Lock()
 			w.ran[n.Name]++
 			w.mu.Unlock()
+			if w.graph.neededLive[w.graph.index[n.Name]] {
+				task.Publish("live " + task.Key())
+			}
 			var seen strings.Builder
 			fmt.Fprintln(&seen, n.Name, n.Version)
 			for _, need := range n.Needs {
@@ -88,13 +91,13 @@ func (w *world) build(t *rapid.T) {
 				}
 			}
 			dice := hashOf([]byte(seen.String()))
-			switch dice[0] {
-			case '0':
+			switch {
+			case w.graph.neededLive[w.graph.index[n.Name]]: // never a gap
+			case dice[0] == '0':
 				return nil, Gap("no %s", n.Name)
-			case '1':
+			case dice[0] == '1':
 				return nil, LastingGap("never %s", n.Name)
 			}
-			task.Publish("live " + task.Key())
 			if n.Effect && dice[0] < '8' {
 				return nil, nil
 			}
@@ -201,7 +204,7 @@ func TestPlanIsSufficientAndMinimal(t *testing.T) {
 				t.Fatalf("%s ran %d times", n.Name, ran[n.Name])
 			}
 			if ran[n.Name] == 1 {
-				checkCause(t, w, n, d, req, ran, before)
+				checkCause(t, w, n, rep, req, ran, before)
 			}
 			switch f := forecast.Decision(n.Name).Status; {
 			case f == WouldRun && ran[n.Name] == 0 && d.Status != Gapped:
@@ -213,13 +216,13 @@ func TestPlanIsSufficientAndMinimal(t *testing.T) {
 
 		// Again: only effects, gaps that may have passed, and what these need.
 		req.Force = nil
-		_, ran = w.do(t, store, req)
+		rep, ran = w.do(t, store, req)
 		for _, n := range w.nodes {
 			d := rep.Decision(n.Name)
 			if ran[n.Name] == 0 || n.Effect || d.Status == Gapped && strings.HasPrefix(d.Reason, "no ") {
 				continue
 			}
-			if !neededLiveByARunner(w, n, ran) {
+			if !neededLive(w, n, ran) {
 				t.Fatalf("%s ran again\n%s", n.Name, describe(rep))
 			}
 		}
@@ -248,10 +251,11 @@ func checkTarget(t *rapid.T, n Node, d, truth Decision, store *shelf) {
 }
 
 // checkCause fails if a node ran for no reason.
-func checkCause(t *rapid.T, w *world, n Node, d Decision, req Request, ran map[string]int, before *shelf) {
+func checkCause(t *rapid.T, w *world, n Node, rep Report, req Request, ran map[string]int, before *shelf) {
 	if n.Effect || slices.Contains(req.Force, n.Name) {
 		return
 	}
+	d := rep.Decision(n.Name)
 	hash, stored := before.keys[d.Key]
 	if !stored {
 		if gap, found := before.keys[gapKey(d.Key)]; found && before.objects[gap] != nil && !slices.Contains(req.Force, n.Name) {
@@ -263,12 +267,12 @@ func checkCause(t *rapid.T, w *world, n Node, d Decision, req Request, ran map[s
 				hashWanted = hashWanted || need.Name == n.Name && !need.Live
 			}
 		}
-		if !hashWanted && !neededLiveByARunner(w, n, ran) {
+		if !hashWanted && !neededLive(w, n, ran) {
 			t.Fatalf("%s ran (%s), but nobody wants its hash", n.Name, d.Reason)
 		}
 		return
 	}
-	if neededLiveByARunner(w, n, ran) {
+	if neededLive(w, n, ran) {
 		return
 	}
 	if _, there := before.objects[hash]; there {
@@ -287,7 +291,7 @@ func checkCause(t *rapid.T, w *world, n Node, d Decision, req Request, ran map[s
 	t.Fatalf("%s ran (%s), but nobody read its bytes", n.Name, d.Reason)
 }
 
-func neededLiveByARunner(w *world, n Node, ran map[string]int) bool {
+func neededLive(w *world, n Node, ran map[string]int) bool {
 	for _, m := range w.nodes {
 		for _, need := range m.Needs {
 			if need.Name == n.Name && need.Live && ran[m.Name] > 0 {
