@@ -47,6 +47,7 @@ type fetchConfig struct {
 	Timeout      time.Duration `yaml:"timeout"`
 	Contact      string        `yaml:"contact"`       // in the User-Agent: a URL or an address
 	AllowPrivate []string      `yaml:"allow_private"` // prefixes of private addresses that may be asked
+	LocalFiles   bool          `yaml:"local_files"`   // events may name file:// addresses
 	MaxDuration  time.Duration `yaml:"max_duration"`  // of an episode
 }
 

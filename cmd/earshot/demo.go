@@ -70,7 +70,7 @@ func (a *app) demo(ctx context.Context, sample, out string) (err error) {
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	cfg.Fetch.AllowPrivate = append(cfg.Fetch.AllowPrivate, "127.0.0.0/8")
-	p, err := openPipeline(ctx, cfg, out, false)
+	p, err := openPipeline(ctx, cfg, out)
 	if err != nil {
 		return err
 	}

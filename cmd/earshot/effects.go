@@ -27,13 +27,13 @@ import (
 // fetching fits the enclosure fetcher to enrich.Fetcher.
 type fetching struct {
 	fetcher    *enclosure.Fetcher
-	localFiles bool // file:// addresses are allowed: the command line named them
+	localFiles bool // file:// addresses are allowed
 }
 
 func (f fetching) Fetch(ctx context.Context, address, path string, progress func(done, total int64)) error {
 	if u, err := url.Parse(address); err == nil && u.Scheme == "file" {
 		if !f.localFiles {
-			return dag.Reject("bad-url", fmt.Errorf("%s: local files are only taken from the command line", address))
+			return dag.Reject("bad-url", fmt.Errorf("%s: local files are not taken from events, unless fetch.local_files is set", address))
 		}
 		file, err := f.fetcher.Local(ctx, u.Path)
 		if err != nil {

@@ -54,7 +54,8 @@ to a folder.`,
 				ev.Control = episode.Control{Targets: o.targets, Force: o.force, Ping: o.ping}
 				events[i] = ev
 			}
-			p, err := openPipeline(cmd.Context(), cfg, state, true)
+			cfg.Fetch.LocalFiles = true // whoever names a file here may read it
+			p, err := openPipeline(cmd.Context(), cfg, state)
 			if err != nil {
 				return err
 			}

@@ -28,7 +28,7 @@ func newExplain(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := openPipeline(cmd.Context(), cfg, state, false)
+			p, err := openPipeline(cmd.Context(), cfg, state)
 			if err != nil {
 				return err
 			}

@@ -63,7 +63,7 @@ type pipeline struct {
 }
 
 // openPipeline opens all parts. The caller closes the pipeline.
-func openPipeline(ctx context.Context, c config, state string, localFiles bool) (_ *pipeline, err error) {
+func openPipeline(ctx context.Context, c config, state string) (_ *pipeline, err error) {
 	p := &pipeline{config: c, layout: c.layout(state), metrics: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
@@ -110,7 +110,7 @@ func openPipeline(ctx context.Context, c config, state string, localFiles bool) 
 		return nil, err
 	}
 	ports := enrich.Ports{
-		Fetch:    p.fetcher(localFiles),
+		Fetch:    p.fetcher(),
 		Audio:    decoding{decoder},
 		Preview:  rendering{decoder, encoder},
 		Publish:  publishing{p.origin},
@@ -156,7 +156,7 @@ func (p *pipeline) openEffects(ctx context.Context) error {
 	return nil
 }
 
-func (p *pipeline) fetcher(localFiles bool) fetching {
+func (p *pipeline) fetcher() fetching {
 	o := enclosure.Options{
 		MaxBytes: p.config.Fetch.MaxBytes,
 		Timeout:  p.config.Fetch.Timeout,
@@ -168,7 +168,7 @@ func (p *pipeline) fetcher(localFiles bool) fetching {
 	}
 	f := enclosure.New(o)
 	p.closers = append(p.closers, func(context.Context) error { f.Close(); return nil })
-	return fetching{f, localFiles}
+	return fetching{f, p.config.Fetch.LocalFiles}
 }
 
 // close releases everything, in the reverse order of opening.

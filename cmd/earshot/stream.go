@@ -50,7 +50,7 @@ second signal ends at once; nothing is lost by that either.`,
 			if err != nil {
 				return exit(exitUsage, err)
 			}
-			p, err := openPipeline(ctx, cfg, state, true)
+			p, err := openPipeline(ctx, cfg, state)
 			if err != nil {
 				return err
 			}
