@@ -96,7 +96,7 @@ var kinds = []kind{
 		optional: []string{nodeSpeech, nodeTranscript, nodeSounds, nodeTopics, nodeAds},
 		absent:   func(p Ports) bool { return p.Highlight == nil },
 		run:      func(g *nodes) dag.Func { return g.highlight }},
-	{name: nodePreview, version: 1, requires: []string{inIdentity, nodeFetch, nodeHighlight},
+	{name: nodePreview, version: 1, requires: []string{nodeFetch, nodeHighlight},
 		run: func(g *nodes) dag.Func { return g.renderPreview }},
 	{name: nodeRecord, version: 1, requires: []string{inIdentity, nodeFetch, nodeDecode}, optional: recorded,
 		run: func(g *nodes) dag.Func { return g.record }},

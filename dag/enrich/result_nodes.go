@@ -15,8 +15,7 @@ import (
 // renderPreview cuts and encodes the chosen span.
 func (g *nodes) renderPreview(ctx context.Context, t *dag.Task) (io.Reader, error) {
 	var chosen choice
-	var who identity
-	if err := errors.Join(input(ctx, t, nodeHighlight, &chosen), input(ctx, t, inIdentity, &who)); err != nil {
+	if err := input(ctx, t, nodeHighlight, &chosen); err != nil {
 		return nil, err
 	}
 	dir, err := scratch(t, g.scratch)
@@ -31,7 +30,7 @@ func (g *nodes) renderPreview(ctx context.Context, t *dag.Task) (io.Reader, erro
 	if err != nil {
 		return nil, err
 	}
-	p := episode.Preview{Span: chosen.Span, Score: chosen.Score, Manifest: g.ports.Publish.ManifestName(who.ID)}
+	p := episode.Preview{Span: chosen.Span, Score: chosen.Score}
 	objects := map[string][]byte{}
 	for _, r := range rendered {
 		r.Object = g.ports.Publish.ObjectName(r.SHA256, r.Container)
@@ -90,6 +89,8 @@ func (g *nodes) record(ctx context.Context, t *dag.Task) (io.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
+		// Not the bundle's to say: it is the same for every episode with this audio.
+		p.Manifest = g.ports.Publish.ManifestName(who.ID)
 		r.Preview = &p
 	}
 	content, err := r.Content()

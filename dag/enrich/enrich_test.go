@@ -1,0 +1,332 @@
+package enrich
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gocloud.dev/blob/memblob"
+
+	"github.com/earshot-fm/earshot/audio"
+	"github.com/earshot-fm/earshot/dag"
+	"github.com/earshot-fm/earshot/dag/artifact"
+	"github.com/earshot-fm/earshot/dag/episode"
+)
+
+// world is drivers and models whose answers follow from the audio, and a count
+// of what was asked of them.
+type world struct {
+	mu       sync.Mutex
+	calls    []string
+	language string
+	topic    string
+	best     int // the candidate that the ranker prefers
+	fetchErr error
+	newer    bool // the index holds a newer version
+	indexed  *episode.Record
+	objects  map[string][]byte
+}
+
+func (w *world) called(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls = append(w.calls, name)
+}
+
+func (w *world) Fetch(_ context.Context, url, path string, progress func(int64, int64)) error {
+	w.called("fetch")
+	if w.fetchErr != nil {
+		return w.fetchErr
+	}
+	progress(1, 1)
+	return os.WriteFile(path, []byte("audio at "+url), 0o600)
+}
+
+type fakeAudio struct{ *world }
+
+func (f fakeAudio) Decode(_ context.Context, path string, tape *audio.Tape) (Heard, error) {
+	f.called("decode")
+	if _, err := os.ReadFile(path); err != nil {
+		return Heard{}, err
+	}
+	err := tape.Write(make([]float32, 200*audio.TapeRate))
+	tape.Finish(err)
+	return Heard{Format: "wav", SampleRate: 44100, Channels: 2, Duration: 200, Loudness: &episode.Loudness{IntegratedLUFS: -20}}, err
+}
+func (fakeAudio) Build() string { return "fake" }
+
+type fakeSpeech struct{ *world }
+
+func (f fakeSpeech) Detect(ctx context.Context, tape audio.Reader) ([]episode.Span, Use, error) {
+	f.called("speech")
+	n, err := tape.Len(ctx)
+	var out []episode.Span
+	for at := episode.Seconds(0); at < episode.Seconds(n)/audio.TapeRate; at += 5 {
+		out = append(out, episode.Span{Start: at + 0.5, End: at + 4.5})
+	}
+	return out, Use{Model: "speech@1", Items: 3, Batch: 2}, err
+}
+
+type fakeLanguage struct{ *world }
+
+func (f fakeLanguage) Identify(context.Context, audio.Reader, []episode.Span) (episode.Language, Use, error) {
+	f.called("language")
+	return episode.Language{Code: f.language, Confidence: 0.9}, Use{}, nil
+}
+
+type fakeTranscriber struct{ *world }
+
+func (fakeTranscriber) Languages() []string { return []string{"en"} }
+func (f fakeTranscriber) Transcribe(_ context.Context, _ audio.Reader, speech []episode.Span) (episode.Transcript, Use, error) {
+	f.called("transcript")
+	t := episode.Transcript{Source: "recognised"}
+	for _, s := range speech {
+		t.Segments = append(t.Segments, episode.Segment{Span: s, Text: "words", Confidence: 0.8})
+	}
+	return t, Use{}, nil
+}
+
+type fakeSounds struct{ *world }
+
+func (f fakeSounds) Detect(context.Context, audio.Reader) ([]episode.SoundEvent, Use, error) {
+	f.called("sounds")
+	return []episode.SoundEvent{{Label: "Music", ID: "/m/04rlf", Span: episode.Span{End: 4}, Confidence: 1}}, Use{}, nil
+}
+
+type fakeTopics struct{ *world }
+
+func (f fakeTopics) Classify(_ context.Context, text Text) ([]episode.Topic, Use, error) {
+	f.called("topics")
+	return []episode.Topic{{Taxonomy: "iab-3.1", ID: "1", Name: f.topic, Score: 0.5}}, Use{}, nil
+}
+
+type fakeAds struct{ *world }
+
+func (f fakeAds) Find(context.Context, []episode.Segment, []episode.SoundEvent, episode.Seconds) ([]episode.Ad, Use, error) {
+	f.called("ads")
+	return []episode.Ad{{Span: episode.Span{Start: 100, End: 120}, Confidence: 0.9}}, Use{}, nil
+}
+
+type fakeRanker struct{ *world }
+
+func (f fakeRanker) Rank(_ context.Context, candidates []episode.Span, _ Findings) ([]float64, Use, error) {
+	f.called("rank")
+	scores := make([]float64, len(candidates))
+	scores[f.best%len(scores)] = 1
+	return scores, Use{}, nil
+}
+
+type fakeRenderer struct{ *world }
+
+func (f fakeRenderer) Render(_ context.Context, path string, span episode.Span) ([]RenderedAudio, error) {
+	f.called("render")
+	b, err := os.ReadFile(path)
+	content := append(b, []byte(span.Start.Duration().String())...)
+	sum := sha256.Sum256(content)
+	r := episode.Rendition{Codec: "vorbis", Container: "ogg", SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(content))}
+	return []RenderedAudio{{r, content}, {r, content}}, err
+}
+func (fakeRenderer) Build() string { return "fake" }
+
+func (w *world) ObjectName(sha, ext string) string { return "objects/" + sha + "." + ext }
+func (w *world) ManifestName(id episode.ID) string { return "manifests/" + string(id) }
+func (w *world) Publish(_ context.Context, p Publication) (bool, error) {
+	w.called("publish")
+	w.objects = p.Objects
+	return false, nil
+}
+func (w *world) Put(_ context.Context, r *episode.Record) (bool, error) {
+	w.called("index")
+	w.indexed = r
+	return w.newer, nil
+}
+func (w *world) Announce(context.Context, *episode.Record) error {
+	w.called("announce")
+	return nil
+}
+
+// setup is a world and a store that outlives the enrichers made on it.
+type setup struct {
+	*world
+	store *artifact.Store
+}
+
+func newSetup(t *testing.T) *setup {
+	b := memblob.OpenBucket(nil)
+	t.Cleanup(func() { _ = b.Close() })
+	return &setup{&world{language: "en", topic: "Sports"}, artifact.New(b, t.TempDir())}
+}
+
+func (s *setup) enricher(t *testing.T, identities map[string]string) *Enricher {
+	t.Helper()
+	task := map[string][]string{}
+	for _, k := range kinds {
+		if k.task != "" {
+			task[k.task] = []string{"earshot-vad", "earshot-langid", "earshot-en", "earshot-sound", "earshot-topics", "earshot-ads", "earshot-highlight"}
+		}
+	}
+	spec, err := dag.ParseSpec(DefaultGraph, Vocabulary(task))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := s.world
+	e, err := New(Options{
+		Spec: spec, Generation: 3, Identities: identities, Store: s.store, Ledger: s.store, Scratch: t.TempDir(),
+		Ports: Ports{
+			Fetch: w, Audio: fakeAudio{w}, Speech: fakeSpeech{w}, Language: fakeLanguage{w}, Transcript: fakeTranscriber{w},
+			Sounds: fakeSounds{w}, Topics: fakeTopics{w}, Ads: fakeAds{w}, Highlight: fakeRanker{w}, Preview: fakeRenderer{w},
+			Publish: w, Index: w, Announce: w,
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// enrich runs the event and gives the result and the sorted calls it caused.
+func (s *setup) enrich(t *testing.T, e *Enricher, ev episode.Event) (Result, string) {
+	t.Helper()
+	s.calls = nil
+	r, err := e.Enrich(t.Context(), ev, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(s.calls)
+	return r, strings.Join(s.calls, " ")
+}
+
+func event() episode.Event {
+	return episode.Event{ID: "e1", Podcast: "p", Title: "Penalty", Revision: 7, PublishedAt: time.Unix(1, 0), FirstSeen: time.Now(),
+		Enclosure: episode.Enclosure{URL: "https://example.org/a.mp3"}}
+}
+
+const effects = "announce index publish"
+
+func TestARecordHoldsWhatAllNodesFound(t *testing.T) {
+	s := newSetup(t)
+	got, _ := s.enrich(t, s.enricher(t, nil), event())
+	r := got.Record
+	switch {
+	case r.Episode.Revision != 7 || r.Episode.Generation != 3 || r.Episode.Duration != 200 || r.Episode.Enclosure.Bytes == 0 || len(r.Episode.Enclosure.SHA256) != 64:
+		t.Errorf("episode: %+v", r.Episode)
+	case r.Language.Code != "en" || r.Transcript == nil || len(r.SoundEvents) != 1 || len(r.Topics) != 1 || len(r.Ads) != 1 || len(r.Gaps) != 0:
+		t.Errorf("record: %+v", r)
+	case r.Preview == nil || len(r.Preview.Renditions) != 2 || r.Preview.Overlap(r.Ads[0].Span) > 0:
+		t.Errorf("preview: %+v", r.Preview)
+	case s.objects[r.Preview.Renditions[0].Object] == nil:
+		t.Errorf("published %v", s.objects)
+	case r.Run.Latency.FirstSeenToPreview <= 0 || len(r.Run.Latency.CriticalPath) < 3 || r.Run.Latency.CriticalPath[0] != "fetch":
+		t.Errorf("latency: %+v", r.Run.Latency)
+	case r.Run.Nodes["speech"].Model != "speech@1" || r.Run.Nodes["speech"].Batch != 2:
+		t.Errorf("speech ran as %+v", r.Run.Nodes["speech"])
+	}
+}
+
+func TestASecondRunRepeatsOnlyTheEffects(t *testing.T) {
+	s := newSetup(t)
+	e := s.enricher(t, nil)
+	first, _ := s.enrich(t, e, event())
+	second, calls := s.enrich(t, e, event())
+	if calls != effects {
+		t.Errorf("a second run called: %s", calls)
+	}
+	a, _ := first.Record.Content()
+	b, _ := second.Record.Content()
+	if string(a) != string(b) {
+		t.Errorf("contents differ:\n%s\n%s", a, b)
+	}
+}
+
+func TestAnotherAddressOfTheSameRevisionDownloadsNothing(t *testing.T) {
+	s := newSetup(t)
+	e := s.enricher(t, nil)
+	s.enrich(t, e, event())
+	ev := event()
+	ev.Enclosure.URL += "?signature=2"
+	if _, calls := s.enrich(t, e, ev); calls != effects {
+		t.Errorf("called: %s", calls)
+	}
+	ev.Revision++
+	if _, calls := s.enrich(t, e, ev); !strings.Contains(calls, "fetch") {
+		t.Errorf("a new revision called: %s", calls)
+	}
+}
+
+func TestAChangedTopicModelFetchesNoAudio(t *testing.T) {
+	s := newSetup(t)
+	s.enrich(t, s.enricher(t, nil), event())
+	s.topic = "Travel"
+	got, calls := s.enrich(t, s.enricher(t, map[string]string{"topics": "v2"}), event())
+	if calls != "announce index publish rank topics" || got.Record.Topics[0].Name != "Travel" {
+		t.Errorf("called: %s; topics %v", calls, got.Record.Topics)
+	}
+	// The preview's span moves: now the audio is wanted again, from the store.
+	s.best, s.topic = 5, "Science"
+	if _, calls := s.enrich(t, s.enricher(t, map[string]string{"topics": "v3"}), event()); calls != "announce index publish rank render topics" {
+		t.Errorf("called: %s", calls)
+	}
+}
+
+func TestALanguageWithoutARecogniserIsAGapThatTheRestWorksAround(t *testing.T) {
+	s := newSetup(t)
+	s.language = "sv"
+	got, _ := s.enrich(t, s.enricher(t, nil), event())
+	r := got.Record
+	if r.Transcript != nil || r.Preview == nil || len(r.Topics) != 1 || len(r.Ads) != 0 {
+		t.Errorf("record: %+v", r)
+	}
+	want := []episode.Gap{
+		{Node: "transcript", Reason: `no recogniser for language "sv"`},
+		{Node: "ads", Reason: `needs transcript: no recogniser for language "sv"`},
+	}
+	if !slices.Equal(r.Gaps, want) {
+		t.Errorf("gaps: %v, want %v", r.Gaps, want)
+	}
+}
+
+func TestTargetsRunOnlyWhatTheyNeed(t *testing.T) {
+	s := newSetup(t)
+	ev := event()
+	ev.Control.Targets = []string{"language"}
+	got, calls := s.enrich(t, s.enricher(t, nil), ev)
+	if calls != "decode fetch language speech" || got.Record != nil {
+		t.Errorf("called: %s", calls)
+	}
+	ev.Control = episode.Control{Ping: true}
+	if _, calls := s.enrich(t, s.enricher(t, nil), ev); calls != "" {
+		t.Errorf("a ping called: %s", calls)
+	}
+}
+
+func TestFailuresAndOvertakenAreTold(t *testing.T) {
+	s := newSetup(t)
+	s.newer = true
+	if got, _ := s.enrich(t, s.enricher(t, nil), event()); !got.Overtaken {
+		t.Error("a newer version in the index is not told")
+	}
+	for _, c := range []struct {
+		err  error
+		kind dag.Kind
+	}{{dag.Reject("gone", io.EOF), dag.KindReject}, {io.ErrUnexpectedEOF, dag.KindRetry}} {
+		s := newSetup(t)
+		s.fetchErr = c.err
+		_, err := s.enricher(t, nil).Enrich(t.Context(), event(), nil)
+		f, ok := errors.AsType[*dag.Failure](err)
+		if !ok || f.Kind != c.kind || f.Node != "fetch" {
+			t.Errorf("%v became %v", c.err, err)
+		}
+	}
+	_, err := s.enricher(t, nil).Enrich(t.Context(), episode.Event{ID: "x"}, nil)
+	if f, ok := errors.AsType[*dag.Failure](err); !ok || f.Kind != dag.KindReject {
+		t.Errorf("an event without a revision gives %v", err)
+	}
+}
