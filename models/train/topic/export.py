@@ -1,0 +1,83 @@
+"""Writes models/pack/earshot-topics: model.onnx (fp16 table, fp32 arithmetic) and model.yaml; the card is written by card.py."""
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+sys.path.insert(0, str(Path(__file__).parent))
+import material  # noqa: E402
+from evaluate import calibrate, logits, passages  # noqa: E402
+from train import ROWS, WINDOW, Net  # noqa: E402
+
+PACK = Path(__file__).parents[2] / "pack" / "earshot-topics"
+
+
+def graph(table, matrix, bias):
+    """ids i64[batch, n], weights f32[batch, n] -> probabilities f32[batch, topics]."""
+    const = [numpy_helper.from_array(table.astype(np.float16), "table"),
+             numpy_helper.from_array(matrix.astype(np.float32), "matrix"),
+             numpy_helper.from_array(bias.astype(np.float32), "bias"),
+             numpy_helper.from_array(np.array([1], np.int64), "one")]
+    nodes = [helper.make_node("Gather", ["table", "ids"], ["rows16"]),
+             helper.make_node("Cast", ["rows16"], ["rows"], to=TensorProto.FLOAT),
+             helper.make_node("Unsqueeze", ["weights", "two"], ["column"]),
+             helper.make_node("Mul", ["rows", "column"], ["weighed"]),
+             helper.make_node("ReduceSum", ["weighed", "one"], ["hidden"], keepdims=0),
+             helper.make_node("MatMul", ["hidden", "matrix"], ["product"]),
+             helper.make_node("Add", ["product", "bias"], ["logits"]),
+             helper.make_node("Sigmoid", ["logits"], ["probabilities"])]
+    const.append(numpy_helper.from_array(np.array([2], np.int64), "two"))
+    g = helper.make_graph(
+        nodes, "topics",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "features"]),
+         helper.make_tensor_value_info("weights", TensorProto.FLOAT, ["batch", "features"])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", matrix.shape[1]])], const)
+    m = helper.make_model(g, opset_imports=[helper.make_opsetid("", 17)], producer_name="earshot")
+    m.ir_version = 9
+    onnx.checker.check_model(m)
+    return m.SerializeToString()
+
+
+if __name__ == "__main__":
+    parse = argparse.ArgumentParser(description=__doc__)
+    parse.add_argument("weights", type=Path)
+    args = parse.parse_args()
+    state = torch.load(args.weights)
+    topics = material.load()[0]
+    ids = [t.id for t in topics]
+    # Rounded here, so that calibration and figures are of the model as it is stored.
+    state["table"] = state["table"].half().float()
+    model = Net(state["table"].numpy(), len(ids))
+    model.load_state_dict(state)
+    dev = passages(Path(__file__).parent / "dev.txt", ids)
+    scale, threshold = calibrate(logits(model, [t for t, _ in dev]), [c for _, c in dev])
+    data = graph(state["table"].numpy(), state["out.weight"].numpy().T * scale, state["out.bias"].numpy() * scale)
+    PACK.mkdir(parents=True, exist_ok=True)
+    (PACK / "model.onnx").write_bytes(data)
+    labels = "".join(f'  - {{name: "{t.name}", id: "{t.id}", threshold: {threshold:.2f}}}\n' for t in topics)
+    (PACK / "model.yaml").write_text(f"""# Labels: IAB Content Taxonomy 3.1, IAB Tech Lab, CC BY 3.0 (top-level ids and names).
+schema: earshot.model/1
+name: earshot-topics
+version: 1
+task: topics
+family: hashed-words
+licence: Apache-2.0
+precision: fp16
+languages: [en]
+files: {{model.onnx: {hashlib.sha256(data).hexdigest()}}}
+sessions: [model.onnx]
+inputs:
+  - {{name: ids, type: int64, shape: [batch, features]}}
+  - {{name: weights, type: float32, shape: [batch, features]}}
+outputs:
+  - {{name: probabilities, type: float32, shape: [batch, "{len(ids)}"]}}
+batch: {{max_items: 64, max_cost: 32768}}
+labels:
+{labels}parameters: {{taxonomy: iab-3.1, rows: {ROWS}, window_words: {WINDOW}, max_topics: 5}}
+""")
+    print(f"{PACK.name}: {len(data)} bytes, scale {scale:.2f}, threshold {threshold:.2f}")

@@ -1,0 +1,169 @@
+"""Trains earshot-topics: hashed words of a window of talk -> 28 probabilities. Writes models/pack/earshot-topics.
+
+Texts are made on the fly: sentences of one to three topics (hand-written ones, WordNet glosses and examples,
+carriers filled with the topic's words) among talk without a topic, misheard as a recogniser would.
+One core, about five minutes.
+"""
+import argparse
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import svds
+
+sys.path.insert(0, str(Path(__file__).parent))
+import material  # noqa: E402
+from hashed import counts, row, stem, tokens, weigh, words  # noqa: E402
+from mishear import Mishearing  # noqa: E402
+
+ROWS, WIDTH = 1 << 15, 24
+WINDOW = 160  # words in a window of a transcript
+POOL = 128 * 250  # texts made; later steps draw from them again
+
+
+class Net(torch.nn.Module):
+    """logits = (sum of weighted rows) W + b."""
+
+    def __init__(self, table, classes):
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.tensor(table))
+        self.out = torch.nn.Linear(table.shape[1], classes)
+
+    def forward(self, ids, weights):
+        h = torch.nn.functional.embedding_bag(ids, self.table, per_sample_weights=weights, mode="sum")
+        return self.out(h)
+
+
+def gloss_vectors(net):
+    """Word rows placed by the company they keep in WordNet: SVD of synsets x words (tf-idf), Deerwester 1990."""
+    rows_of, seen = [], {}
+    r, c = [], []
+    for i, (k, s) in enumerate(sorted(net.synsets.items())):
+        text = s.lemmas * 2 + [s.definition] + s.examples
+        for p, target in s.pointers:
+            if p in ("@", ";c", "+", "&"):
+                text += net.synsets[target].lemmas
+        for w in tokens(" ".join(text)):
+            r.append(i)
+            c.append(seen.setdefault(w, len(seen)))
+    n = len(net.synsets)
+    m = csr_matrix((np.ones(len(r)), (r, c)), shape=(n, len(seen)))
+    df = np.asarray((m > 0).sum(0)).ravel()
+    m.data = np.log1p(m.data)
+    m = m.multiply(np.log(n / df)[None, :]).tocsr()
+    rng = np.random.default_rng(1)
+    u, sv, vt = svds(m, k=WIDTH, v0=rng.standard_normal(min(m.shape)))
+    v = vt.T
+    v /= np.linalg.norm(v, axis=1, keepdims=True) + 1e-3
+    table = np.zeros((ROWS, WIDTH), np.float32)
+    for w, j in seen.items():
+        if df[j] >= 3:
+            table[row(w, ROWS)] += v[j] * 0.5
+    return table
+
+
+class Texts:
+    def __init__(self, topics, chat, neutral, seed):
+        self.topics, self.chat, self.neutral = topics, chat, neutral
+        self.random = random.Random(seed)
+        extra = [w for t in topics for p in t.words for w in p.split()]
+        self.mishearing = Mishearing(seed, extra)
+
+    def sentence(self, t):
+        rnd, x = self.random, self.random.random()
+        if x < 0.3:
+            return rnd.choice(t.sentences)
+        if x < 0.5 and len(t.glosses) > 30:
+            return rnd.choice(t.glosses)
+        s = rnd.choice(material.CARRIERS)
+        while "{w}" in s:
+            lexical = rnd.random() < (0.3 if len(t.lemmas) > 100 else 0)
+            s = s.replace("{w}", rnd.choice(t.lemmas if lexical else t.words), 1)
+        return s
+
+    def make(self):
+        """One window: its words, and the share that each topic has of it."""
+        rnd = self.random
+        k = rnd.choices([0, 1, 2, 3], [0.15, 0.62, 0.2, 0.03])[0]
+        chosen = rnd.sample(range(len(self.topics)), k)
+        sentences = rnd.choices([1, 2, 3, 4, 6, 8, 10], [1, 2, 3, 3, 3, 2, 1])[0]
+        noise = rnd.uniform(0, 0.6) if k else 1
+        text, share, total = [], np.zeros(len(self.topics), np.float32), 0
+        for i in range(max(sentences, k)):
+            if i >= k and rnd.random() < noise:
+                w = words(rnd.choice(self.chat) if rnd.random() < 0.5 else rnd.choice(self.neutral))
+            else:
+                t = chosen[i % k] if i < k else rnd.choice(chosen)
+                w = words(self.sentence(self.topics[t]))
+                share[t] += len(w)
+            total += len(w)
+            text.append(w)
+        rnd.shuffle(text)
+        flat = self.mishearing.hear([w for s in text for w in s], rnd.choice([0, 0.1, 0.2, 0.3]))
+        return flat, share / max(total, 1)
+
+
+def bag(batch):
+    n = max(len(x) for x in batch)
+    ids = np.zeros((len(batch), n), np.int64)
+    weights = np.zeros((len(batch), n), np.float32)
+    for i, x in enumerate(batch):
+        for j, (r, w) in enumerate(x):
+            ids[i, j], weights[i, j] = r, w
+    return torch.from_numpy(ids), torch.from_numpy(weights)
+
+
+def encode(text):
+    return weigh(counts([stem(w) for w in text], ROWS))
+
+
+def train(topics, chat, neutral, net, steps, seed, log=True, warm=True):
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    start = gloss_vectors(net) if warm else np.random.default_rng(seed).normal(0, 0.05, (ROWS, WIDTH)).astype(np.float32)
+    model = Net(start, len(topics))
+    anchor = model.table.detach().clone()
+    make = Texts(topics, chat, neutral, seed)
+    opt = torch.optim.Adam([{"params": [model.table], "lr": 0.01}, {"params": model.out.parameters(), "lr": 0.02}])
+    sched = torch.optim.lr_scheduler.OneCycleLR(opt, [0.01, 0.02], total_steps=steps)
+    loss_sum = 0
+    pool = []
+    for step in range(1, steps + 1):
+        if len(pool) < POOL:
+            pairs = [(encode(t) or [(0, 0.0)], share) for t, share in (make.make() for _ in range(128))]
+            pool += pairs
+        else:
+            pairs = make.random.sample(pool, 128)
+        ids, weights = bag([x for x, _ in pairs])
+        share = torch.tensor(np.stack([s for _, s in pairs]))
+        target = (share >= 0.2).float()
+        certain = ((share == 0) | (share >= 0.2)).float()
+        logits = model(ids, weights)
+        # A topic's words on either side of 1 in 28 would otherwise teach mostly "no".
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, target * 0.97 + 0.002, weight=certain * (1 + 2 * target))
+        loss = loss + 2e-4 * (model.table - anchor).pow(2).sum() / 1000
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        sched.step()
+        loss_sum += loss.item()
+        if log and step % 200 == 0:
+            print(step, round(loss_sum / 200, 4), flush=True)
+            loss_sum = 0
+    return model
+
+
+if __name__ == "__main__":
+    parse = argparse.ArgumentParser(description=__doc__)
+    parse.add_argument("--steps", type=int, default=3000)
+    parse.add_argument("--seed", type=int, default=1)
+    parse.add_argument("--cold", action="store_true", help="start from noise, not from WordNet's glosses")
+    parse.add_argument("--out", type=Path, required=True, help="where the weights go (torch)")
+    args = parse.parse_args()
+    topics, chat, neutral, net = material.load()
+    model = train(topics, chat, neutral, net, args.steps, args.seed, warm=not args.cold)
+    torch.save(model.state_dict(), args.out)
