@@ -112,10 +112,10 @@ func TestFailuresEndTheRun(t *testing.T) {
 
 func TestPanicIsARejectWithItsStack(t *testing.T) {
 	for name, f := range map[string]Func{
-		"in the node":          func(context.Context, *Task) (io.Reader, error) { panic("oops") },
-		"while being read":     func(context.Context, *Task) (io.Reader, error) { return panicking{}, nil },
-		"undeclared need":      func(_ context.Context, t *Task) (io.Reader, error) { t.Input("oops"); return nil, nil },
-		"with an error": func(context.Context, *Task) (io.Reader, error) { panic(errors.New("oops")) },
+		"in the node":      func(context.Context, *Task) (io.Reader, error) { panic("oops") },
+		"while being read": func(context.Context, *Task) (io.Reader, error) { return panicking{}, nil },
+		"undeclared need":  func(_ context.Context, t *Task) (io.Reader, error) { t.Input("oops"); return nil, nil },
+		"with an error":    func(context.Context, *Task) (io.Reader, error) { panic(errors.New("oops")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)

@@ -72,8 +72,8 @@ func ParseSpec(doc []byte, v Vocabulary) (*Spec, error) {
 // DecodeSpec reads a graph that is part of a larger document.
 func DecodeSpec(node *yaml.Node, v Vocabulary) (*Spec, error) {
 	d := &specDecoder{vocabulary: v, lines: map[string]int{}}
-	for _, f := range d.fields("graph", node, "nodes") {
-		for _, n := range d.fields(f.path, f.value, sortedKeys(v.Nodes)...) {
+	for _, f := range d.fields("field", "graph", node, "nodes") {
+		for _, n := range d.fields("node", f.path, f.value, sortedKeys(v.Nodes)...) {
 			d.lines[n.name] = n.line
 			d.nodes = append(d.nodes, d.node(n, v.Nodes[n.name]))
 		}
@@ -104,13 +104,17 @@ func (d *specDecoder) node(at field, word Word) NodeSpec {
 	if word.Parameters != nil {
 		n.Parameters = word.Parameters()
 	}
-	for _, f := range d.fields(at.path, at.value, "enabled", "model", "needs", "parameters") {
+	faultless := len(d.faults)
+	modelled := false
+	for _, f := range d.fields("field", at.path, at.value, "enabled", "model", "needs", "parameters") {
 		switch f.name {
 		case "enabled":
 			d.value(f, &n.Enabled)
 		case "model":
-			d.value(f, &n.Model)
-			d.checkModel(f, n.Model, word)
+			modelled = d.value(f, &n.Model) && n.Model != ""
+			if modelled {
+				d.checkModel(f, n.Model, word)
+			}
 		case "needs":
 			n.Needs = d.needs(f, n.Name, word)
 		case "parameters":
@@ -121,7 +125,7 @@ func (d *specDecoder) node(at field, word Word) NodeSpec {
 			d.fill(f, n.Parameters)
 		}
 	}
-	if word.Task != "" && n.Model == "" && n.Enabled {
+	if word.Task != "" && !modelled && n.Enabled && len(d.faults) == faultless {
 		d.fault(at.path+".model", at.line, "is missing: node %q runs a model (%s)", n.Name, has(d.vocabulary.Models[word.Task]))
 	}
 	return n
@@ -139,7 +143,9 @@ func (d *specDecoder) checkModel(f field, model string, word Word) {
 // needs reads the needs that a node names, in the vocabulary's order.
 func (d *specDecoder) needs(f field, node string, word Word) []string {
 	var named []string
-	d.value(f, &named)
+	if !d.value(f, &named) {
+		return nil
+	}
 	known := slices.Concat(word.Requires, word.Accepts)
 	for i, need := range named {
 		path := fmt.Sprintf("%s[%d]", f.path, i)

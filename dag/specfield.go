@@ -17,8 +17,9 @@ type field struct {
 }
 
 // fields gives the entries of a mapping in their order, and faults those that
-// are not among the known names or come twice. Null is an empty mapping.
-func (d *specDecoder) fields(path string, node *yaml.Node, known ...string) []field {
+// are not among the known names or come twice. Null is an empty mapping. The
+// noun is what an entry is called.
+func (d *specDecoder) fields(noun, path string, node *yaml.Node, known ...string) []field {
 	node = target(node)
 	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" {
 		return nil
@@ -34,7 +35,7 @@ func (d *specDecoder) fields(path string, node *yaml.Node, known ...string) []fi
 		f := field{name: key.Value, path: path + "." + key.Value, line: key.Line, value: target(node.Content[i+1])}
 		switch {
 		case !slices.Contains(known, f.name):
-			d.fault(f.path, f.line, "no such field (%s)", has(known))
+			d.fault(f.path, f.line, "no such %s (%s)", noun, has(known))
 		case first[f.name] != 0:
 			d.fault(f.path, f.line, "is given twice, first in line %d", first[f.name])
 		default:
@@ -45,11 +46,13 @@ func (d *specDecoder) fields(path string, node *yaml.Node, known ...string) []fi
 	return fields
 }
 
-// value decodes a field that is not a mapping.
-func (d *specDecoder) value(f field, into any) {
+// value decodes a field that is not a mapping, and says whether it could.
+func (d *specDecoder) value(f field, into any) bool {
 	if err := f.value.Decode(into); err != nil {
 		d.fault(f.path, f.line, "must be %s", describeType(reflect.TypeOf(into).Elem()))
+		return false
 	}
+	return true
 }
 
 // fill decodes a mapping into the struct that into points to, by the names in
@@ -63,7 +66,7 @@ func (d *specDecoder) fill(f field, into any) {
 			byName[name] = v.Field(i)
 		}
 	}
-	for _, entry := range d.fields(f.path, f.value, sortedKeys(byName)...) {
+	for _, entry := range d.fields("parameter", f.path, f.value, sortedKeys(byName)...) {
 		to := byName[entry.name].Addr().Interface()
 		_, own := to.(yaml.Unmarshaler)
 		if byName[entry.name].Kind() == reflect.Struct && !own {
