@@ -30,7 +30,7 @@ type Features struct {
 	Music       float32 // share of the span with music, [0, 1]
 	Audience    float32 // share with applause, cheering or laughter, [0, 1]
 	Position    float32 // of the span's middle in the episode, [0, 1]
-	Pace        float32 // words a second of the span, divided by 3
+	Pace        float32 // words a second of the span, divided by 3; at most 2
 	Confidence  float32 // mean confidence of its segments' recognition, [0, 1]
 	Topical     float32 // share of its words that the episode keeps coming back to, [0, 1]
 	Loudness    float32 // mean short-term loudness less the episode's integrated, in units of 10 LU, [-2, 2]
@@ -177,7 +177,7 @@ func (d *describer) describeText(span episode.Span, f *Features) {
 	}
 	n := float32(said)
 	f.Text = 1
-	f.Pace = n / float32(max(span.Len(), 1e-3)) / 3
+	f.Pace = min(2, n/float32(max(span.Len(), 1e-3))/3)
 	f.Confidence = float32(confidence) / float32(segments)
 	f.Questions = float32(asking) / float32(segments)
 	f.Topical = float32(topical) / n
