@@ -1,0 +1,91 @@
+"""Cuts the corpus' clips into windows of four seconds with rooms, noise, music and band limits baked in.
+
+usage: python windows.py CORPUS OUT
+
+Writes OUT/{train,heldout}.npz: logmel f16 [windows, 400, 64], label u8 (index into LABELS; the last, "und", is
+music, noise, or a language that the model does not name), source u8 (what it was: see SOURCES), snr f32 (dB of speech over what was added).
+"""
+import argparse
+import pathlib
+import random
+import sys
+import time
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "common"))
+import corpus
+import logmel
+import room
+import sounds
+import voices
+
+FRAMES = 400
+SAMPLES = (FRAMES - 1) * logmel.HOP + logmel.WINDOW
+LABELS = [*voices.LANGUAGES, "und"]
+SOURCES = ["named", "other language in training", "other language held out", "music", "noise"]
+
+
+def window(r, x):
+    x = x.astype(np.float32) / 32768
+    if len(x) < SAMPLES:
+        x = np.tile(np.concatenate([x, np.zeros(1600, np.float32)]), SAMPLES // len(x) + 1)
+    start = r.randrange(0, len(x) - SAMPLES + 1)
+    return x[start:start + SAMPLES]
+
+
+def soil(x, r, g, draw, music):
+    """-> samples, SNR in dB."""
+    if r.random() < .3:
+        x = room.reverb(x, r, g)
+    level, snr = room.rms(x), 60.0
+    if r.random() < .55:
+        k = r.random()
+        added = window(r, r.choice(music)) if k < .35 else sounds.noise(draw, SAMPLES)
+        snr = r.uniform(3, 35)
+        x = x + added / room.rms(added) * level * 10 ** (-snr / 20)
+    x = room.colour(x, r)
+    x = x / (np.abs(x).max() + 1e-6) * 10 ** (-r.uniform(1, 24) / 20)
+    return x + g.standard_normal(SAMPLES) * 10 ** (-r.uniform(60, 95) / 20), snr
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("corpus", type=pathlib.Path)
+    p.add_argument("out", type=pathlib.Path)
+    p.add_argument("--passes", type=int, default=2, help="windows cut from each training clip")
+    a = p.parse_args()
+    a.out.mkdir(parents=True, exist_ok=True)
+    for split, passes in (("heldout", 1), ("train", a.passes)):
+        held_out, started = split == "heldout", time.time()
+        r, g = random.Random(31 + held_out), np.random.default_rng(31 + held_out)
+        draw, clips = sounds.Draw(r, g, held_out), corpus.load(a.corpus, split)
+        music = [x for row, x in clips if row["kind"] == "music"]
+        features, label, source, snrs = [], [], [], []
+
+        def keep(x, k, s):
+            x, snr = soil(x, r, g, draw, music)
+            features.append(logmel.logmel(np.round(np.clip(x, -1, 1) * 32767) / 32768).astype(np.float16))
+            label.append(k)
+            source.append(s)
+            snrs.append(snr)
+
+        for _ in range(passes):
+            for row, x in clips:
+                code = row["language"]
+                if row["kind"] == "music":
+                    keep(window(r, x), len(LABELS) - 1, 3)
+                elif code in voices.LANGUAGES:
+                    keep(window(r, x), LABELS.index(code), 0)
+                else:
+                    keep(window(r, x), len(LABELS) - 1, 2 if code in voices.OTHERS_HELD_OUT else 1)
+            for _ in range(len(music) // 2):
+                name = r.choice([k for k in sounds.GENERATORS if k != "Laughter"])
+                keep(sounds.GENERATORS[name](draw, SAMPLES), len(LABELS) - 1, 4)
+        np.savez(a.out / f"{split}.npz", logmel=np.stack(features), label=np.array(label, np.uint8),
+                 source=np.array(source, np.uint8), snr=np.array(snrs, np.float32))
+        print(split, len(features), "windows", f"{time.time() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
