@@ -1,0 +1,174 @@
+package latency
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/earshot-fm/earshot/dag/episode"
+)
+
+func ran(started, ran episode.Seconds) episode.NodeRun {
+	return episode.NodeRun{Status: "ran", Started: started, Ran: ran}
+}
+
+// A run as the design draws it: sound events and the transcript side by side,
+// reading audio while it is decoded.
+var (
+	run = map[string]episode.NodeRun{
+		"fetch":      ran(0, 1),
+		"decode":     ran(1, 2),
+		"speech":     ran(1, 2.1),
+		"sound":      ran(1, 2.5),
+		"transcript": ran(3.1, 2.9),
+		"topics":     ran(6, 0.1),
+		"preview":    ran(6.1, 1),
+		"index":      ran(6.1, 0.1),
+		"speakers":   {Status: "skipped"},
+	}
+	needs = map[string][]string{
+		"decode": {"fetch"}, "speech": {"decode"}, "sound": {"decode"}, "transcript": {"speech"},
+		"topics": {"transcript"}, "preview": {"decode", "topics", "sound"}, "index": {"topics"}, "speakers": {"sound"},
+	}
+)
+
+func TestCriticalPath(t *testing.T) {
+	steps := CriticalPath(run, needs, "preview")
+	if got, want := Names(steps), []string{"fetch", "decode", "speech", "transcript", "topics", "preview"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("path %v, want %v", got, want)
+	}
+	if last := steps[len(steps)-1]; last.Finish != 7.1 || last.Start != 6.1 {
+		t.Errorf("last step %+v", last)
+	}
+	if CriticalPath(run, needs, "speakers") != nil || CriticalPath(run, needs, "nothing") != nil {
+		t.Error("a node that did not run has a critical path")
+	}
+	// A need that was skipped stands for what it needs.
+	over := map[string]episode.NodeRun{"a": ran(0, 5), "b": {Status: "skipped"}, "c": ran(5, 1)}
+	if got := Names(CriticalPath(over, map[string][]string{"c": {"b"}, "b": {"a"}}, "c")); !reflect.DeepEqual(got, []string{"a", "c"}) {
+		t.Errorf("path %v", got)
+	}
+}
+
+// On any graph: the path ends at the target, each step needs the one before it
+// (perhaps through skipped nodes), finishes never fall, and what the steps
+// added sums to the target's finish.
+func TestCriticalPathProperties(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		n := rapid.IntRange(1, 12).Draw(r, "nodes")
+		nodes, edges := map[string]episode.NodeRun{}, map[string][]string{}
+		name := func(i int) string { return string(rune('a' + i)) }
+		for i := range n {
+			status := rapid.SampledFrom([]string{"ran", "ran", "reused", "skipped"}).Draw(r, "status")
+			nodes[name(i)] = episode.NodeRun{Status: status,
+				Started: episode.Seconds(rapid.IntRange(0, 20).Draw(r, "started")), Ran: episode.Seconds(rapid.IntRange(0, 9).Draw(r, "ran"))}
+			for j := range i {
+				if rapid.Bool().Draw(r, "needs") {
+					edges[name(i)] = append(edges[name(i)], name(j))
+				}
+			}
+		}
+		target := name(n - 1)
+		steps := CriticalPath(nodes, edges, target)
+		if nodes[target].Status == "skipped" {
+			if steps != nil {
+				r.Fatal("a skipped target has a path")
+			}
+			return
+		}
+		var sum, before episode.Seconds
+		for _, s := range steps {
+			if s.Finish < before {
+				r.Fatalf("finishes fall: %+v", steps)
+			}
+			sum, before = sum+s.Added, s.Finish
+		}
+		if steps[len(steps)-1].Node != target || sum != nodes[target].Started+nodes[target].Ran {
+			r.Fatalf("%+v", steps)
+		}
+	})
+}
+
+func TestPercentilesAreMeasuredTimes(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		times := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) episode.Seconds {
+			return episode.Seconds(rapid.Float64Range(0, 1e4).Draw(r, "time"))
+		}), 1, 300).Draw(r, "times")
+		d := distribution(times)
+		for p, got := range map[float64]episode.Seconds{0.5: d.P50, 0.9: d.P90, 0.99: d.P99, 1: d.Max} {
+			atMost, below, measured := 0, 0, false
+			for _, v := range times {
+				measured = measured || v == got
+				if v <= got {
+					atMost++
+				}
+				if v < got {
+					below++
+				}
+			}
+			n := float64(len(times))
+			if !measured || float64(atMost) < p*n || float64(below) >= p*n {
+				r.Fatalf("p%v of %v = %v", p*100, times, got)
+			}
+		}
+	})
+}
+
+func collect() Report {
+	var c Collector
+	for i := range 10 {
+		path := []string{"fetch", "decode", "preview"}
+		if i == 0 {
+			path = []string{"fetch", "preview"}
+		}
+		c.Add(&episode.Run{
+			Nodes: map[string]episode.NodeRun{
+				"fetch":   {Status: "ran", Ran: episode.Seconds(i), Waited: 0.5},
+				"decode":  {Status: "reused", Ran: 0.001},
+				"preview": ran(0, 20),
+			},
+			Latency: episode.Latency{FirstSeenToPreview: episode.Seconds(i + 1), ReceivedToPreview: episode.Seconds(i) + 0.5, CriticalPath: path},
+		})
+	}
+	return c.Report()
+}
+
+func TestReport(t *testing.T) {
+	r := collect()
+	if want := (Distribution{Count: 10, P50: 5, P90: 9, P99: 10, Max: 10}); r.Episodes != 10 || r.FirstSeenToPreview != want {
+		t.Errorf("first seen to preview %+v", r.FirstSeenToPreview)
+	}
+	if r.Nodes[0].Name != "preview" || r.Nodes[1].Name != "fetch" || r.Nodes[2].Statuses["reused"] != 10 || r.Nodes[2].Ran.Count != 0 {
+		t.Errorf("nodes %+v", r.Nodes)
+	}
+	if want := []Path{{[]string{"fetch", "decode", "preview"}, 9}, {[]string{"fetch", "preview"}, 1}}; !reflect.DeepEqual(r.CriticalPaths, want) {
+		t.Errorf("paths %+v", r.CriticalPaths)
+	}
+	body, err := json.Marshal(r)
+	if err != nil || !strings.HasPrefix(string(body), `{"episodes":10,"first_seen_to_preview":{"count":10,"p50":5,`) {
+		t.Errorf("%s, %v", body, err)
+	}
+	var empty Collector
+	if body, err := json.Marshal(empty.Report()); err != nil || !strings.Contains(string(body), `"nodes":[]`) {
+		t.Errorf("%s, %v", body, err)
+	}
+}
+
+func TestReportAsText(t *testing.T) {
+	const want = `10 episodes            count  p50       p90       p99       max       waited p50
+first seen to preview  10     5.000 s   9.000 s   10.000 s  10.000 s  
+received to preview    10     4.500 s   8.500 s   9.500 s   9.500 s   
+  preview              10     20.000 s  20.000 s  20.000 s  20.000 s  0.000 s
+  fetch                10     4.000 s   8.000 s   9.000 s   9.000 s   0.500 s
+  decode               0      –         –         –         –         –
+critical path of 9: fetch → decode → preview
+critical path of 1: fetch → preview
+`
+	var b strings.Builder
+	if err := collect().WriteText(&b); err != nil || b.String() != want {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+}
