@@ -89,6 +89,8 @@ func newRoot(a *app) *cobra.Command {
 		Short:         "Searchable metadata and ready-to-play previews for podcast episodes",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          args(cobra.NoArgs),
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRunE: func(*cobra.Command, []string) error {
 			if a.format != "text" && a.format != "json" {
 				return exit(exitUsage, fmt.Errorf("--output %q: want text or json", a.format))

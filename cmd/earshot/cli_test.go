@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+)
+
+func TestEachMistakeInAConfigurationHasItsMessage(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d bad configurations, %v", len(files), err)
+	}
+	for _, f := range files {
+		want, err := os.ReadFile(strings.TrimSuffix(f, ".yaml") + ".txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, stderr, code := command(t, "config", "check", f)
+		if code != exitUsage || !strings.Contains(stderr, strings.TrimSpace(string(want))) {
+			t.Errorf("%s: exit code %d, %s\nwant: %s", f, code, stderr, want)
+		}
+	}
+}
+
+func TestThePrintedConfigurationIsTheDefault(t *testing.T) {
+	out, stderr, code := command(t, "config", "print")
+	if code != exitOK {
+		t.Fatal(stderr)
+	}
+	file := filepath.Join(t.TempDir(), "printed.yaml")
+	write(t, file, out)
+	if _, stderr, code := command(t, "config", "check", file); code != exitOK {
+		t.Errorf("the printed configuration is not accepted: %s", stderr)
+	}
+	again, _, _ := command(t, "config", "print", "--config", file)
+	var a, b any
+	if yaml.Unmarshal([]byte(out), &a) != nil || yaml.Unmarshal([]byte(again), &b) != nil {
+		t.Fatal("not YAML")
+	}
+	x, _ := json.Marshal(a)
+	y, _ := json.Marshal(b)
+	if string(x) != string(y) {
+		t.Errorf("printed again it differs:\n%s\n%s", x, y)
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	for _, c := range [][]string{
+		{"enrich"}, {"enrich", "/no/such/file"}, {"search", "--from", "yesterday"}, {"search", "-o", "xml"},
+		{"explain"}, {"version", "extra"}, {"stream", "--die-at", "nowhere"}, {"stream", "--feed", "not-a-feed"},
+		{"frobnicate"}, {"models", "verify", "no-such-model"}, {"search", "--config", "/no/such/file"},
+	} {
+		_, stderr, code := command(t, append(c, "--state", t.TempDir())...)
+		if code != exitUsage || stderr == "" {
+			t.Errorf("%v: exit code %d, %q", c, code, stderr)
+		}
+	}
+}
+
+func TestTheCatalogAndTheGraphAreShown(t *testing.T) {
+	out, stderr, code := command(t, "models", "list", "-o", "json")
+	var list []listedModel
+	if err := json.Unmarshal([]byte(out), &list); err != nil || code != exitOK {
+		t.Fatalf("exit code %d, %v, %s", code, err, stderr)
+	}
+	var names []string
+	for _, m := range list {
+		names = append(names, m.Model)
+	}
+	for _, want := range []string{"earshot-vad@1", "earshot-langid@1", "earshot-en@1", "earshot-sound@1", "earshot-topics@1", "earshot-ads@1", "earshot-highlight@1"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("no %s among %v", want, names)
+		}
+	}
+	out, _, code = command(t, "graph", "show")
+	if code != exitOK || !strings.Contains(out, "highlight") {
+		t.Errorf("exit code %d, %s", code, out)
+	}
+}
+
+func TestEditDistanceCountsWords(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"a b c", "a b c", 0}, {"a b c", "", 3}, {"a b c", "a x c d", 2}, {"the end", "end the", 2}} {
+		if got := editDistance(strings.Fields(c.a), strings.Fields(c.b)); got != c.want {
+			t.Errorf("%q, %q: %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
