@@ -31,4 +31,5 @@ func (s *Store) Record(ctx context.Context, subject string, doc []byte) error {
 	return nil
 }
 
-func pageName(subject string) string { return "ledger/" + url.PathEscape(subject) }
+// The suffix keeps subjects such as "" and ".." from being anything but a name.
+func pageName(subject string) string { return "ledger/" + url.PathEscape(subject) + ".json" }

@@ -31,7 +31,7 @@ import (
 // processes on one bucket.
 //
 // Objects are named keys/<2 digits>/<key>, holding a hash;
-// objects/<2 digits>/<hash>, holding bytes; and ledger/<subject>.
+// objects/<2 digits>/<hash>, holding bytes; and ledger/<subject>.json.
 type Store struct {
 	bucket  *blob.Bucket
 	scratch string
@@ -96,7 +96,7 @@ func (s *Store) Open(ctx context.Context, hash string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("artifact: opening object %.12s: %w", hash, err)
 	}
-	return &verifier{Reader: r, sum: sha256.New(), want: hash, discard: func() error { return s.Delete(ctx, hash) }}, nil
+	return &verifier{r: r, sum: sha256.New(), want: hash, discard: func() error { return s.Delete(ctx, hash) }}, nil
 }
 
 // Read gives all bytes of the hash, with the errors of Open.
@@ -216,7 +216,9 @@ func (s *Store) list(ctx context.Context, prefix string) iter.Seq2[string, error
 				yield("", fmt.Errorf("artifact: listing %s: %w", prefix, err))
 				return
 			}
-			if !yield(obj.Key[strings.LastIndexByte(obj.Key, '/')+1:], nil) {
+			// A folder also lists the temporary files of writes that were killed.
+			name := obj.Key[strings.LastIndexByte(obj.Key, '/')+1:]
+			if isSHA256(name) && !yield(name, nil) {
 				return
 			}
 		}
@@ -306,9 +308,10 @@ func (s *Store) hashed(r io.Reader) (src *source, hash string, err error) {
 	return &source{Reader: f, size: size, close: drop}, hex(), nil
 }
 
-// verifier gives io.EOF only for bytes that are what their name says.
+// verifier gives io.EOF only for bytes that are what their name says. It hides
+// the reader's ways to seek, which would pass the check by.
 type verifier struct {
-	*blob.Reader
+	r       *blob.Reader
 	sum     hash.Hash
 	want    string
 	discard func() error
@@ -319,7 +322,7 @@ func (v *verifier) Read(p []byte) (int, error) {
 	if v.end != nil {
 		return 0, v.end
 	}
-	n, err := v.Reader.Read(p)
+	n, err := v.r.Read(p)
 	v.sum.Write(p[:n])
 	if err == io.EOF {
 		if got := hex.EncodeToString(v.sum.Sum(nil)); got != v.want {
@@ -331,10 +334,7 @@ func (v *verifier) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo hides the reader's own, which would pass the check by.
-func (v *verifier) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, struct{ io.Reader }{v})
-}
+func (v *verifier) Close() error { return v.r.Close() }
 
 func objectName(kind, sum string) (string, error) {
 	if !isSHA256(sum) {
