@@ -24,7 +24,7 @@ demo: build ## the main job on the sample feed, into demo-out/
 	@bin/earshot demo --out demo-out
 
 bench: build ## speed and memory, as ratios, into docs/benchmarks.md
-	@.ci/bench.sh
+	@$(PYTHON) .ci/bench.py
 
 soak: build ## the kill test, many times over
 	$(GO) test -race -timeout 60m -count=1 -run Kill ./cmd/earshot -kills=500

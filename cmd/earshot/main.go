@@ -28,11 +28,13 @@ func main() {
 
 // run executes one command line and returns its exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot(&app{out: stdout, err: stderr})
+	a := &app{out: stdout, err: stderr}
+	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	err = errors.Join(err, a.stopProfile())
 	if err == nil {
 		return exitOK
 	}
@@ -81,6 +83,8 @@ type app struct {
 	state      string
 	format     string // "text" or "json"
 	verbose    bool
+	profile    string
+	profiling  *os.File
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -95,7 +99,7 @@ func newRoot(a *app) *cobra.Command {
 			if a.format != "text" && a.format != "json" {
 				return exit(exitUsage, fmt.Errorf("--output %q: want text or json", a.format))
 			}
-			return nil
+			return a.startProfile()
 		},
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
@@ -106,6 +110,8 @@ func newRoot(a *app) *cobra.Command {
 	f.StringVar(&a.state, "state", "", "folder of the embedded queue, index, artifacts and origin (default $XDG_DATA_HOME/earshot)")
 	f.StringVarP(&a.format, "output", "o", "text", "text or json; json is a stable contract")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log what happens")
+	f.StringVar(&a.profile, "cpuprofile", "", "write a CPU profile to a file")
+	_ = f.MarkHidden("cpuprofile") // for make bench
 	root.AddCommand(
 		newDemo(a), newEnrich(a), newSearch(a), newStream(a), newSubmit(a), newExplain(a),
 		newGraph(a), newModels(a), newConfig(a), newVersion(a),

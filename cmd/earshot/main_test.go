@@ -12,15 +12,15 @@ import (
 	"go.uber.org/goleak"
 )
 
-// binary is the real program, built once for the tests that run it.
-var binary string
+// builtBinary is the real program, built once for the tests that run it.
+var builtBinary string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "earshot-test-")
 	if err == nil {
-		binary = filepath.Join(dir, "bin", "earshot")
+		builtBinary = filepath.Join(dir, "bin", "earshot")
 		var out []byte
-		if out, err = exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		if out, err = exec.Command("go", "build", "-o", builtBinary, ".").CombinedOutput(); err != nil {
 			err = fmt.Errorf("%w: %s", err, out)
 		}
 	}
@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 func program(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), binary, args...)
+	cmd := exec.CommandContext(t.Context(), builtBinary, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	// The binary lies in a temporary folder, away from the project's cache.
 	cache, err := filepath.Abs("../../.cache")

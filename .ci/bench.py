@@ -1,0 +1,153 @@
+"""Measures speed and memory of the built program and writes docs/benchmarks.md.
+
+Machines are shared and noisy: what counts are ratios against a rival in the
+same run. Usage: python3 .ci/bench.py [--hours 6]
+"""
+import argparse
+import json
+import os
+import pathlib
+import platform
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CACHE = pathlib.Path(os.environ.get("EARSHOT_CACHE", ROOT / ".cache"))
+EARSHOT, FFMPEG = str(ROOT / "bin" / "earshot"), str(CACHE / "ffmpeg")
+FORMATS = {"mp3": ["-c:a", "libmp3lame", "-b:a", "128k"], "m4a": ["-c:a", "aac", "-b:a", "128k"],
+           "ogg": ["-c:a", "libvorbis", "-b:a", "112k"], "opus": ["-c:a", "libopus", "-b:a", "96k"],
+           "flac": ["-c:a", "flac"], "wav": ["-c:a", "pcm_s16le"]}
+
+
+def run(command, **kw):
+    """Runs a command; returns wall seconds, CPU seconds of all its processes, and its peak memory in bytes."""
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    process = subprocess.Popen(command, stdout=kw.get("stdout", subprocess.DEVNULL), stderr=subprocess.PIPE)
+    peak = 0
+    while process.poll() is None:
+        try:
+            peak = max(peak, int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{process.pid}/status").read_text())[1]) * 1024)
+        except (OSError, TypeError):
+            pass
+        time.sleep(0.02)
+    errors = process.stderr.read().decode()
+    if process.returncode:
+        sys.exit(f"{' '.join(map(str, command))}: exit code {process.returncode}\n{errors}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.monotonic() - began, cpu, peak
+
+
+def source(folder, minutes):
+    """A stereo WAV of so many minutes, the sample's episodes one after another."""
+    files = sorted(p for p in (ROOT / "sample" / "feed").iterdir() if p.suffix != ".xml")
+    english = [p for p in files if p.stem in ("penalty-night", "bread-at-home", "corner-shop", "quiet-worlds", "old-dog")]
+    listing = folder / "list.txt"
+    parts = []
+    for i, p in enumerate(english):
+        parts.append(folder / f"part{i}.wav")
+        run([FFMPEG, "-v", "error", "-y", "-i", p, "-ar", "44100", "-ac", "2", parts[-1]])
+    listing.write_text("".join(f"file '{p}'\n" for p in parts))
+    out = folder / f"source{minutes}.wav"
+    run([FFMPEG, "-v", "error", "-y", "-stream_loop", "-1", "-f", "concat", "-safe", "0", "-i", listing, "-t", str(60 * minutes), out])
+    return out
+
+
+def decode(folder, wav, minutes):
+    rows = []
+    for name, options in FORMATS.items():
+        path = folder / f"decode.{name}"
+        run([FFMPEG, "-v", "error", "-y", "-i", wav, *options, path])
+        ours, theirs = [], []
+        for turn in range(3):  # in turn, so that noise hits both
+            state = folder / f"state-{name}-{turn}"
+            ours.append(run([EARSHOT, "enrich", path, "--target", "decode", "--state", state])[0])
+            theirs.append(run([FFMPEG, "-v", "error", "-threads", "1", "-i", path, "-f", "f32le", "-ac", "1", "-ar", "16000", "-y", "/dev/null"])[0])
+        us, them = min(ours), min(theirs)
+        rows.append(f"| {name} | {60 * minutes / us:.0f}× | {60 * minutes / them:.0f}× | {them / us:.2f} |")
+    return rows
+
+
+def profile_shares(path):
+    """Shares of the profile's samples by where the time went."""
+    out = subprocess.run(["go", "tool", "pprof", "-traces", EARSHOT, path], capture_output=True, text=True, check=True).stdout
+    shares = {"inference": 0.0, "n-gram decoding": 0.0, "audio codecs": 0.0, "rest": 0.0}
+    unit = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "mins": 60.0}
+    for block in re.split(r"-{10,}\+-+", out):
+        m = re.match(r"\s*([\d.]+)(ns|us|µs|ms|s|mins)\s", block)
+        if not m:
+            continue
+        cost = float(m[1]) * unit[m[2]]
+        if "models/ort" in block:
+            shares["inference"] += cost
+        elif "models/asr.(*decoder)" in block or "models/asr.(*Decoder)" in block:
+            shares["n-gram decoding"] += cost
+        elif "mewkiz/flac" in block or "go-audio/wav" in block or "go-mp3" in block:
+            shares["audio codecs"] += cost
+        else:
+            shares["rest"] += cost
+    return shares
+
+
+def whole(folder, wav, minutes):
+    path = folder / f"episode{minutes}.mp3"
+    run([FFMPEG, "-v", "error", "-y", "-i", wav, *FORMATS["mp3"], path])
+    profile, record = folder / f"{minutes}.prof", folder / f"{minutes}.json"
+    with open(record, "wb") as out:
+        wall, cpu, peak = run([EARSHOT, "enrich", path, "--state", folder / f"whole{minutes}", "--cpuprofile", profile], stdout=out)
+    shares = profile_shares(profile)
+    shares["audio codecs"] += max(0, cpu - sum(shares.values()))  # ffmpeg's processes are not in the profile
+    total = sum(shares.values())
+    words = sum(len(s["text"].split()) for s in (json.loads(record.read_text()).get("transcript") or {"segments": []})["segments"])
+    return wall, peak, {k: v / total for k, v in shares.items()}, words
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--hours", type=float, default=6, help="length of the long episode")
+    o = p.parse_args()
+    with tempfile.TemporaryDirectory() as tmp:
+        folder = pathlib.Path(tmp)
+        wav = source(folder, 36)
+        decoding = decode(folder, wav, 36)
+        wall, peak, shares, words = whole(folder, wav, 36)
+        wav.unlink()
+        long = source(folder, int(60 * o.hours))
+        long_wall, long_peak, _, _ = whole(folder, long, int(60 * o.hours))
+    idle = run([EARSHOT, "models", "list"])[2]
+    text = f"""# Benchmarks
+
+Written by `make bench` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {platform.machine()}, a shared machine. Ratios of one run mean something, seconds do not.
+
+## Decoding to 16 kHz mono, loudness and true peak measured on the way
+
+The whole program (start-up, download to disk, hashing, storing, decoding, meters) on a 36-minute stereo file, against the same ffmpeg alone with one thread, which only decodes and resamples.
+
+| format | earshot, real time | ffmpeg alone | ratio |
+|---|---|---|---|
+{chr(10).join(decoding)}
+
+## The whole graph on a 36-minute episode
+
+{36 * 60 / wall:.0f}× real time ({wall:.1f} s, {words} words), built-in pack. Where the processors' time went:
+
+| inside onnxruntime | n-gram decoding | audio codecs (ffmpeg) | everything else |
+|---|---|---|---|
+| {shares['inference']:.1%} | {shares['n-gram decoding']:.1%} | {shares['audio codecs']:.1%} | {shares['rest']:.1%} |
+
+## Peak memory of the process
+
+| nothing to do | 36 minutes | {o.hours:g} hours |
+|---|---|---|
+| {idle / 2**20:.0f} MiB | {peak / 2**20:.0f} MiB | {long_peak / 2**20:.0f} MiB ({o.hours * 3600 / long_wall:.0f}× real time) |
+"""
+    (ROOT / "docs" / "benchmarks.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
