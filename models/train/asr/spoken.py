@@ -93,7 +93,14 @@ in chapter {number} we come to {topic}.
 there were {number} of us in the car, somewhere near {place}.
 if you've ever wondered about {topic}, this is for you.
 and the third reason is {topic}.
-sorry, go ahead, you were talking about {thing}.""".splitlines()
+sorry, go ahead, you were talking about {thing}.
+this is the podcast about {topic}, and i'm your host, {name}.
+you can find the podcast on our website, with a transcript of this episode.
+in the last episode of this podcast we heard from {person}.
+i listen to podcasts about {topic} when i'm at home.
+send us an email or a voice message about {topic}.
+follow us online and tell us about {thing}.
+support for this podcast comes from listeners like you.""".splitlines()
 
 
 def sentences(choose, count):

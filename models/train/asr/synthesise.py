@@ -8,6 +8,8 @@ end, and .json beside it: a list of [frames, written text, voice]. Shards that e
 stopped run goes on. The second pass over the texts speaks each again, in another voice.
 held: DIR/held.npz and held.json: dev and test sentences, each in a trained voice and in the voice
 that training never hears, int16 at 16 kHz, not augmented.
+fixture: FOLDER/heldout.pcm16 and heldout.json for the Go tests: four test sentences in the voice that
+training never hears, with pauses, as [start, end, text] in seconds.
 """
 import argparse
 import json
@@ -117,16 +119,32 @@ def held(work):
     print(f"{len(facts)} recordings, {sum(map(len, sounds.values())) / 16000 / 60:.1f} min")
 
 
+def fixture(work, folder):
+    long_ones = [pair for pair in sentences(work / "texts/test.txt") if len(pair[0].split()) >= 8][:4]
+    sound, facts = [np.zeros(8000, np.float32)], []
+    with tempfile.TemporaryDirectory() as scratch:
+        for written, spoken in long_ones:
+            start = sum(map(len, sound)) / 16000
+            sound.append(samples_16k(*speak(Voice("flite", HELD_OUT), spoken, scratch)))
+            facts.append([start, sum(map(len, sound)) / 16000, written])
+            sound.append(np.zeros(12000, np.float32))
+    (np.concatenate(sound) * 32767).astype("<i2").tofile(folder / "heldout.pcm16")
+    (folder / "heldout.json").write_text(json.dumps(facts, indent=1) + "\n")
+
+
 def main():
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parse.add_argument("--work", type=Path, required=True)
-    parse.add_argument("what", choices=["train", "held"])
+    parse.add_argument("what", choices=["train", "held", "fixture"])
+    parse.add_argument("--folder", type=Path, help="of the fixture")
     parse.add_argument("--job", type=int, default=0)
     parse.add_argument("--jobs", type=int, default=1)
     parse.add_argument("--until", default="24:00", help="UTC, HH:MM: no shard starts later")
     args = parse.parse_args()
     if args.what == "held":
         held(args.work)
+    elif args.what == "fixture":
+        fixture(args.work, args.folder)
     else:
         train(args.work, args.job, args.jobs, args.until)
 

@@ -114,9 +114,10 @@ def main():
     for name, pairs in (("train", train), ("dev", dev), ("test", test)):
         (out / f"{name}.txt").write_text("".join(f"{w}\t{s}\n" for w, s in pairs))
     (out / "prose.txt").write_text("".join(w + "\n" for w in rest))
+    # The words of dev and test are not added: those that no other text has are errors, as they would be anywhere.
     # Words read only once and in no dictionary are mostly Latin names of species: not worth a pronunciation.
     read = Counter(word for w in rest for word in w.split())
-    vocabulary = {word for w, _ in train + dev + test for word in w.split()}
+    vocabulary = {word for w, _ in train for word in w.split()}
     vocabulary |= {word for word, count in read.items() if count > 1 or word in dictionary()}
     (out / "vocabulary.txt").write_text("".join(word + "\n" for word in sorted(vocabulary)))
     words = sum(len(w.split()) for w, _ in train)
