@@ -166,8 +166,10 @@ func (t *Tape) ReadAt(ctx context.Context, dst []float32, offset int64) (int, er
 		return 0, err
 	}
 	n := int(max(0, min(int64(len(dst)), have-offset)))
-	if err := t.copyOut(dst[:n], offset); err != nil {
-		return 0, err
+	if n > 0 {
+		if err := t.copyOut(dst[:n], offset); err != nil {
+			return 0, err
+		}
 	}
 	if n == len(dst) {
 		return n, nil
