@@ -8,7 +8,7 @@ import (
 	"io/fs"
 )
 
-//go:embed *
+//go:embed earshot-*
 var files embed.FS
 
 // Files is the built-in models' folders, a source for models.LoadCatalog.
