@@ -139,14 +139,18 @@ func (panicking) Read([]byte) (int, error) { panic("oops") }
 
 func TestFailureStopsTheOthersAndWaitsForThem(t *testing.T) {
 	b := newBench(t)
-	stopped := false
+	stopped, started := false, make(chan struct{})
 	rep, err := b.engine().Run(t.Context(), b.graph(
 		Node{Name: "slow", Func: func(ctx context.Context, _ *Task) (io.Reader, error) {
+			close(started)
 			<-ctx.Done()
 			stopped = true
 			return nil, Reject("looks permanent, but is only the end of the context", nil)
 		}},
-		failing("bad", Retry(errors.New("try later"))),
+		Node{Name: "bad", Func: func(context.Context, *Task) (io.Reader, error) {
+			<-started
+			return nil, Retry(errors.New("try later"))
+		}},
 	), b.request())
 	equal(t, "error", err.Error(), "bad: try later")
 	if !stopped {

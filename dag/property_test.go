@@ -192,8 +192,12 @@ func TestPlanIsSufficientAndMinimal(t *testing.T) {
 
 		// An undisturbed run in an empty store says what is right.
 		truth, _ := w.do(t, newShelf(), req)
+		reached := w.reached(req)
 		for _, n := range w.nodes {
 			d := rep.Decision(n.Name)
+			if ran[n.Name] > 0 && !reached[n.Name] {
+				t.Fatalf("%s ran (%s), but no target needs it", n.Name, d.Reason)
+			}
 			if isTarget(n, req) {
 				checkTarget(t, n, d, truth.Decision(n.Name), store)
 			}
@@ -227,6 +231,24 @@ func TestPlanIsSufficientAndMinimal(t *testing.T) {
 			}
 		}
 	})
+}
+
+// reached gives the targets and all that they need, however indirectly.
+func (w *world) reached(req Request) map[string]bool {
+	reached := map[string]bool{}
+	for _, n := range slices.Backward(w.nodes) {
+		if !isTarget(n, req) && !reached[n.Name] {
+			continue
+		}
+		reached[n.Name] = true
+		if n.Off != "" {
+			continue
+		}
+		for _, need := range n.Needs {
+			reached[need.Name] = true
+		}
+	}
+	return reached
 }
 
 func checkTarget(t *rapid.T, n Node, d, truth Decision, store *shelf) {
