@@ -38,7 +38,7 @@ func Open(ctx context.Context, address string) (origin.Store, error) {
 		return openFolder(path)
 	case "mem":
 		b := memblob.OpenBucket(nil)
-		return origin.Store{Bucket: b, Close: b.Close}, nil
+		return origin.Store{Bucket: b, Lock: memoryLock(), Close: b.Close}, nil
 	case "gs":
 		onlyIf = onlyIfGeneration
 	case "s3":
@@ -51,6 +51,19 @@ func Open(ctx context.Context, address string) (origin.Store, error) {
 		return origin.Store{}, fmt.Errorf("origin: open %s: %w", address, err)
 	}
 	return origin.Store{Bucket: b, OnlyIf: onlyIf, Close: b.Close}, nil
+}
+
+// memoryLock serves several origins on one store in memory.
+func memoryLock() func(ctx context.Context) (unlock func() error, err error) {
+	held := make(chan struct{}, 1)
+	return func(ctx context.Context) (func() error, error) {
+		select {
+		case held <- struct{}{}:
+			return func() error { <-held; return nil }, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // onlyIfGeneration is Cloud Storage's ifGenerationMatch.
