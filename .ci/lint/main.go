@@ -179,7 +179,7 @@ func (l *linter) imports(folder string, f *ast.File, isTest bool) {
 			continue
 		}
 		for _, v := range l.table.vendors {
-			if within(imported, v.prefix) && !slices.Contains(v.users, folder) {
+			if !isTest && within(imported, v.prefix) && !slices.Contains(v.users, folder) {
 				l.fault(spec.Pos(), "only %s may import %s", strings.Join(v.users, ", "), v.prefix)
 			}
 		}
