@@ -197,7 +197,7 @@ func TestReportTellsTimesAndFacts(t *testing.T) {
 		wait := func(d time.Duration) Func {
 			return func(ctx context.Context, task *Task) (io.Reader, error) {
 				task.Note("model", "m@1")
-				time.Sleep(d)
+				<-time.After(d)
 				return nil, nil
 			}
 		}
