@@ -1,0 +1,139 @@
+"""What advertisements on podcasts say, as patterns, and what sounds like them and is none.
+
+TRAIN and HELD share no pattern, no brand and no thing to sell: HELD is for the figures in the card alone.
+A {name} in a pattern is filled from the list of that name.
+"""
+TRAIN = {
+    "opener": """this episode is brought to you by {brand}
+support for this podcast comes from {brand} makers of the {thing}
+today's sponsor is {brand}
+we want to thank our sponsor {brand} for supporting the show
+a quick word from our sponsor
+before we go on let me tell you about {brand}
+this show is sponsored by {brand} the {quality} {thing} for everyone
+we will be right back after this short message
+thanks to {brand} for making this episode possible
+let us take a short break to talk about {brand}
+and now a message from {brand}
+our partner this week is {brand}""",
+    "pitch": """are you tired of your old {thing}
+do you want a {thing} that really works
+{brand} makes the {quality} {thing} you will ever own
+with {brand} you can {verb} without leaving your house
+i have been using {brand} for months and i love it
+every {thing} from {brand} is made with care and comes with a guarantee
+{brand} helps you {verb} in just a few minutes a day
+their {thing} is {quality} and it comes right to your door
+imagine a {thing} that fits your life
+thousands of happy customers already trust {brand}
+you deserve a {quality} {thing}
+no contracts no hidden fees and you can cancel any time
+it is {quality} it is simple and it costs less than you think
+shipping is free and returns are easy
+when i switched to {brand} i started to {verb} better at once
+try it for thirty nights and if you do not love it you get your money back""",
+    "offer": """go to {brand} dot com slash {show} and get {number} percent off your first order
+use the code {show} at checkout to save {number} percent
+sign up today and your first month is free
+order now and get free shipping
+visit {brand} dot com to start your free trial
+just enter the promo code {show} when you order
+listeners of this show get {number} dollars off
+call now or visit our website for a special offer
+that is {brand} dot com slash {show}
+download the app today it is free
+terms and conditions apply
+the offer ends on sunday so do not wait
+get {number} percent off when you buy two
+new customers save {number} dollars on any {thing}""",
+    "closer": """{brand} {thing}s made for you
+and now back to the show
+{brand} because you are worth it
+that code again is {show}
+{brand} dot com
+thanks again to {brand}
+ask for {brand} in a store near you""",
+    "brand": "sleepwell greenleaf brightbox northfield mealtime simply quick pantry blue river honest home true north fresh basket evergreen silver spoon open road little acorn sunny side clear sky wonder works",
+    "thing": "mattress|razor|meal kit|pair of headphones|blanket|coffee maker|phone plan|website|vitamin|shoe|backpack|insurance plan|pillow|subscription box|toothbrush|language course",
+    "quality": "best|softest|finest|easiest|most comfortable|perfect|affordable|amazing",
+    "verb": "sleep|cook a healthy dinner|build a website|learn a language|save money|get fit|shop for groceries|protect your family|manage your bills",
+    "show": "podcast|talk|story|daily|listen|history|radio",
+    "number": "five|ten|fifteen|twenty|twenty five|thirty|forty|fifty",
+}
+
+HELD = {
+    "opener": """now it is time to hear from the people who pay for this programme
+{brand} is the reason that you can hear us for nothing
+a few words about our friends at {brand}
+stay with us the story goes on after the break""",
+    "pitch": """nobody should have to wait for a decent {thing}
+{brand} sends a fresh {thing} to your home each week
+one tap is all it takes to {verb}
+you choose the colour and they do the rest
+their people answer the telephone day and night
+compare it with what you pay now and you will see the difference
+my whole family has a {thing} from {brand} and nobody wants to give it back""",
+    "offer": """tell them that we sent you and the second one costs nothing
+type the word {show} in the box to take a {number} pound discount
+you will find the link in the notes of this episode
+the first hundred people to register get a gift worth {number} pounds
+this week only every {thing} is half price
+start for free today at {brand} dot org""",
+    "closer": """{brand} we think of everything
+now where were we
+let us get back to our guest""",
+    "brand": "harbour lane|red kite|the corner table|maple and stone|second morning|lantern",
+    "thing": "bicycle|lamp|dog bed|savings account|winter coat|juice|garden tool",
+    "quality": "lovely|reliable",
+    "verb": "book a holiday|plan your garden|send a present|pay your rent",
+    "show": "evening|garden|science|kitchen",
+    "number": "three|eight|twelve|sixty",
+}
+
+# Talk about money, shops, websites, codes and discounts that advertises nothing.
+NEAR_TRAIN = """the company cut its prices by ten percent last year and lost money anyway
+he paid twenty dollars for the old car and sold it for fifty
+she opened a small shop and the first customers came on a monday
+the website was down for two days and nobody knew why
+they broke the code of the letters in the last year of the war
+the price of bread went up and people stood in long lines
+our sponsor left the team and the players had no shirts
+the bank would not give them a loan without a guarantee
+i bought a mattress once and could not sleep for a week
+there was a sale in the street and everybody came
+the first month was hard because we had no orders at all
+we got a free ticket and sat in the last row
+the doctor told me to sleep more and to eat less
+you can order anything in that cafe and it always tastes the same
+go to the old harbour and you will see the boats
+they send the vegetables to the market before the sun is up
+thanks for listening and see you next week
+welcome back to the show my guest today is a teacher
+if you like this show tell a friend about it
+the contract said that she could leave at any time
+nine out of ten people in the study paid their bills late
+the insurance company refused to pay for the roof
+he made a promise to his customers and he kept it
+hello and welcome to a new episode""".splitlines()
+
+NEAR_HELD = """the discount was a mistake and the manager had to explain it on the phone
+a hundred people registered for the race but only forty came
+my sister plans gardens for a living and hates lawn mowers
+in that year a winter coat cost more than a month of rent
+half the price of a ticket goes to the city
+the link between sleep and memory is not as simple as we thought
+we asked the guest to choose a colour and she chose grey
+they pay for the programme with taxes and nobody complains""".splitlines()
+
+# Words that selling is done with. Training mixes sentences in which several of them stand close together,
+# in any order, so that the model learns the words and not the patterns above.
+SELLING = """sponsor sponsors sponsored partner partners supported brand product products quality offer offers discount
+discounts deal deals sale save savings percent off price prices half free trial gift bonus coupon voucher code promo
+checkout order orders ordering buy purchase shop store online website site link app download click visit sign signup
+register subscribe subscription member membership customer customers listeners delivery delivered delivers shipping
+ship door box package guarantee guaranteed money back refund return returns cancel contract fees dollars pounds euros
+cents cheap affordable cheaper best comfortable soft delicious fresh easy simple fast trusted recommend love service
+support available limited today now soon hurry deserve treat yourself try upgrade choose colour size collection
+designed handmade ingredients recipe mattress pillow razor coffee vitamins insurance bank loan broadband phone
+plan business tool software course break message brought supporting notes description exclusive special
+discover experience perfect ideal family home everyday""".split()

@@ -1,0 +1,250 @@
+"""Trains the ad finder: is this stretch of a transcript part of an advertisement?
+
+Episodes are put together from talk (WordNet's examples and glosses, fortunes, the topic model's sentences,
+near misses) with advertisements in between (phrases.py), heard with word errors, and cut into segments as a
+recogniser cuts them. A window is a segment with the words next to it.
+
+    python train.py --pack ../../pack/earshot-ads
+"""
+import argparse
+import hashlib
+import json
+import pathlib
+import random
+import re
+import sys
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+import hashed  # noqa: E402
+import phrases  # noqa: E402
+from mishear import Mishearing  # noqa: E402
+from overlap import held_grams, shares  # noqa: E402
+from words import normalise  # noqa: E402
+
+ROWS, WIDTH, CONTEXT = 8192, 16, 30
+THRESHOLD = 0.2
+
+
+def talk():
+    """Sentences that advertise nothing."""
+    found = set()
+    for pos in ("noun", "verb", "adj", "adv"):
+        for line in open(f"/usr/share/wordnet/data.{pos}", encoding="latin1"):
+            if not line.startswith("  "):
+                found.update(re.findall(r'"([^"]+)"', line.split("|", 1)[-1]))
+    for book in ("fortunes", "literature", "riddles"):
+        found.update(re.split(r"[%.;:!?]\s", open(f"/usr/share/games/fortunes/{book}", errors="ignore").read()))
+    for line in (HERE.parent / "topic" / "sentences.txt").read_text().splitlines():
+        if not line.startswith(("#", "[")):
+            found.add(line)
+    out = sorted({normalise(s) for s in found})
+    return [s for s in out if 4 <= len(s.split()) <= 25]
+
+
+def fill(pattern, lists, brand, rng):
+    def one(m):
+        if m[1] == "brand":
+            return brand
+        options = lists[m[1]]
+        return rng.choice(options.split("|") if "|" in options else options.split())
+    return re.sub(r"\{(\w+)\}", one, pattern)
+
+
+def advert(lists, rng):
+    """The sentences of one advertisement."""
+    names = lists["brand"]
+    if "|" in names:
+        brand = rng.choice(names.split("|"))
+    else:
+        brand = " ".join(rng.sample(names.split(), rng.choice([1, 1, 2])))
+    pick = lambda kind, n: rng.sample(lists[kind].splitlines(), min(n, len(lists[kind].splitlines())))
+    lines = pick("opener", rng.choice([0, 1, 1])) + pick("pitch", rng.randint(1, 4)) + pick("offer", rng.randint(1, 3))
+    lines += pick("closer", rng.choice([0, 1]))
+    return [fill(line, lists, brand, rng) for line in lines]
+
+
+def soup(hear, rng, share):
+    """A sentence without grammar: so much of it selling words, the rest the language's own."""
+    return " ".join(rng.choice(phrases.SELLING) if rng.random() < share else rng.choice(hear.common[:1500])
+                    for _ in range(rng.randint(6, 16)))
+
+
+def advert_or_soup(lists, hear, rng, soups):
+    lines = advert(lists, rng)
+    return [soup(hear, rng, rng.uniform(0.3, 0.6)) if rng.random() < soups else line for line in lines]
+
+
+def forget(words, rng, rate):
+    """Words without some of them: what is learnt must not hang on one, nor on which stand together."""
+    return [w for w in words if rng.random() >= rate] or words[:1]
+
+
+def windows(lists, near, sentences, hear, rng, rate, soups=0.0, forgetting=0.0):
+    """Texts of one episode's windows and whether each is an advertisement."""
+    units = []
+    for _ in range(rng.randint(1, 3)):
+        units += [(rng.choice(near) if rng.random() < 0.25 else rng.choice(sentences), 0) for _ in range(rng.randint(3, 8))]
+        if rng.random() < 0.7:
+            units += [(s, 1) for s in advert_or_soup(lists, hear, rng, soups)]
+        if rng.random() < soups:
+            units.append((soup(hear, rng, rng.uniform(0, 0.12)), 0))
+    segments, at = [], 0
+    while at < len(units):  # a segment is one to three sentences of one kind: jingles and pauses part the others
+        n = rng.choice([1, 1, 2, 3])
+        take = [u for u in units[at:at + n] if u[1] == units[at][1]]
+        segments.append((hear.hear(" ".join(s for s, _ in take).split(), rate), units[at][1]))
+        at += len(take)
+    for i, (said, label) in enumerate(segments):
+        before = segments[i - 1][0][-CONTEXT:] if i else []
+        after = segments[i + 1][0][:CONTEXT] if i + 1 < len(segments) else []
+        if forgetting:
+            before, said, after = (forget(w, rng, forgetting) for w in (before, said, after))
+        yield before, said, after, label
+
+
+def encode(before, said, after):
+    """Rows and weights of the segment's words, and of its neighbours'."""
+    inner = hashed.counts([hashed.stem(w) for w in hashed.words(" ".join(said))], ROWS)
+    outer = hashed.counts([hashed.stem(w) for w in hashed.words(" ".join(before + after))], ROWS)
+    return hashed.weigh(inner), hashed.weigh(outer)
+
+
+class Net(torch.nn.Module):
+    """probabilities = sigmoid(out(relu(hidden([bag of the segment, bag of its neighbours]))))."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.randn(ROWS, WIDTH) * 0.05)
+        self.hidden = torch.nn.Linear(2 * WIDTH, 16)
+        self.out = torch.nn.Linear(16, 1)
+
+    def forward(self, ids, weights, near_ids, near_weights):
+        bag = lambda i, w: (self.table[i] * w.unsqueeze(-1)).sum(1)
+        x = torch.cat([bag(ids, weights), bag(near_ids, near_weights)], 1)
+        return self.out(torch.relu(self.hidden(x))).squeeze(1)
+
+
+def tensors(bags):
+    n = max(1, max(len(b) for b in bags))
+    ids, weights = np.zeros((len(bags), n), np.int64), np.zeros((len(bags), n), np.float32)
+    for i, b in enumerate(bags):
+        for j, (row, weight) in enumerate(b):
+            ids[i, j], weights[i, j] = row, weight
+    return torch.from_numpy(ids), torch.from_numpy(weights)
+
+
+def train(sentences, steps, seed=1):
+    torch.manual_seed(seed)
+    rng, hear = random.Random(seed), Mishearing(seed)
+    net = Net()
+    optimiser = torch.optim.AdamW(net.parameters(), 4e-3, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    for step in range(steps):
+        batch = []
+        while len(batch) < 96:
+            batch += [(encode(b, s, a), y) for b, s, a, y in
+                      windows(phrases.TRAIN, phrases.NEAR_TRAIN, sentences, hear, rng, rng.uniform(0, 0.35), 0.5, rng.uniform(0, 0.6))]
+        logits = net(*tensors([x[0] for x, _ in batch]), *tensors([x[1] for x, _ in batch]))
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor([float(y) for _, y in batch]),
+                                                                      pos_weight=torch.tensor(2.0))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if step % 100 == 99:
+            print(step + 1, round(loss.item(), 4), flush=True)
+    return net
+
+
+def evaluate(net, sentences, rate, seed=2):
+    """Precision and recall of windows at the threshold, on held-out patterns, brands and talk."""
+    rng, hear = random.Random(seed), Mishearing(seed)
+    tp = fp = fn = n = 0
+    with torch.no_grad():
+        for _ in range(400):
+            batch = [(encode(b, s, a), y) for b, s, a, y in windows(phrases.HELD, phrases.NEAR_HELD, sentences, hear, rng, rate)]
+            p = torch.sigmoid(net(*tensors([x[0] for x, _ in batch]), *tensors([x[1] for x, _ in batch]))) >= THRESHOLD
+            for said, (_, y) in zip(p.tolist(), batch):
+                tp, fp, fn, n = tp + (said and y), fp + (said and not y), fn + (not said and y), n + 1
+    return {"word errors": rate, "windows": n, "precision": round(tp / max(1, tp + fp), 3), "recall": round(tp / max(1, tp + fn), 3)}
+
+
+def export(net, path):
+    array = lambda name, t: numpy_helper.from_array(t.detach().numpy(), name)
+    half = numpy_helper.from_array(net.table.detach().numpy().astype(np.float16), "table16")
+    weights = [half, array("w1", net.hidden.weight), array("b1", net.hidden.bias), array("w2", net.out.weight), array("b2", net.out.bias),
+               numpy_helper.from_array(np.array([1], np.int64), "axis1"), numpy_helper.from_array(np.array([2], np.int64), "axis2")]
+    nodes = [helper.make_node("Cast", ["table16"], ["table"], to=TensorProto.FLOAT)]
+    for p in ("", "near_"):
+        nodes += [helper.make_node("Gather", ["table", p + "ids"], [p + "rows"]),
+                  helper.make_node("Unsqueeze", [p + "weights", "axis2"], [p + "w"]),
+                  helper.make_node("Mul", [p + "rows", p + "w"], [p + "weighed"]),
+                  helper.make_node("ReduceSum", [p + "weighed", "axis1"], [p + "bag"], keepdims=0)]
+    nodes += [helper.make_node("Concat", ["bag", "near_bag"], ["x"], axis=1),
+              helper.make_node("Gemm", ["x", "w1", "b1"], ["h"], transB=1), helper.make_node("Relu", ["h"], ["r"]),
+              helper.make_node("Gemm", ["r", "w2", "b2"], ["logit"], transB=1), helper.make_node("Sigmoid", ["logit"], ["probability"])]
+    v = helper.make_tensor_value_info
+    inputs = [v("ids", TensorProto.INT64, ["batch", "features"]), v("weights", TensorProto.FLOAT, ["batch", "features"]),
+              v("near_ids", TensorProto.INT64, ["batch", "near"]), v("near_weights", TensorProto.FLOAT, ["batch", "near"])]
+    graph = helper.make_graph(nodes, "ads", inputs, [v("probability", TensorProto.FLOAT, ["batch", 1])], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+MANIFEST = """schema: earshot.model/1
+name: earshot-ads
+version: 1
+task: ads
+family: hashed-window
+licence: Apache-2.0
+precision: fp16
+languages: [en]
+files: {{model.onnx: {sha}}}
+sessions: [model.onnx]
+inputs:
+  - {{name: ids, type: int64, shape: [batch, features]}}
+  - {{name: weights, type: float32, shape: [batch, features]}}
+  - {{name: near_ids, type: int64, shape: [batch, near]}}
+  - {{name: near_weights, type: float32, shape: [batch, near]}}
+outputs: [{{name: probability, type: float32, shape: [batch, "1"]}}]
+batch: {{max_items: 64, max_cost: 16384}}
+labels: [{{name: Advertisement, id: ad, threshold: {threshold}}}]
+parameters: {{rows: {rows}, context_words: {context}}}
+"""
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--pack", type=pathlib.Path, required=True)
+    p.add_argument("--steps", type=int, default=700)
+    o = p.parse_args()
+    torch.set_num_threads(1)
+    sentences = talk()
+    random.Random(0).shuffle(sentences)
+    held, rest = sentences[:3000], sentences[3000:]
+    stay = held_grams([HERE.parent.parent.parent / "sample" / "truth"])
+    stay |= {g for s in held + phrases.NEAR_HELD for g in [tuple(s.split()[i:i + 5]) for i in range(len(s.split()) - 4)]}
+    rest = [s for s in rest if not shares(s, stay)]
+    for kind in ("opener", "pitch", "offer", "closer"):
+        lines = phrases.TRAIN[kind].splitlines()
+        kept = [line for line in lines if not shares(normalise(re.sub(r"[{}]", " ", line)), stay)]
+        print(f"{kind}: {len(lines) - len(kept)} patterns left out: they share five words with a held-out text", flush=True)
+        phrases.TRAIN[kind] = "\n".join(kept)
+    net = train(rest, o.steps)
+    o.pack.mkdir(parents=True, exist_ok=True)
+    export(net, o.pack / "model.onnx")
+    sha = hashlib.sha256((o.pack / "model.onnx").read_bytes()).hexdigest()
+    (o.pack / "model.yaml").write_text(MANIFEST.format(sha=sha, rows=ROWS, context=CONTEXT, threshold=THRESHOLD))
+    for rate in (0, 0.2):
+        print(json.dumps(evaluate(net, held, rate)))
+
+
+if __name__ == "__main__":
+    main()
