@@ -30,10 +30,10 @@ soak: build ## the kill test, many times over
 	$(GO) test -race -timeout 60m -count=1 -run Kill ./cmd/earshot -kills=500
 
 models: ## trains the built-in models again (hours on two cores)
-	@models/train/all.sh
+	@PYTHON=$(PYTHON) models/train/all.sh .cache/train
 
 sample: ## makes the sample feed again
-	@sample/make.sh
+	@$(PYTHON) sample/make/make.py
 
 clean: ## all that was built; the cache folder stays
 	rm -rf bin demo-out bench-out

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Trains every built-in model again: all.sh WORK [MINUTES]. WORK is scratch (4 GB), MINUTES how long the recogniser
+# learns (45); the rest takes about an hour on two cores. Needs the Debian and PyPI packages that the cards name.
+set -eu
+cd "$(dirname "$0")"
+work=$(mkdir -p "${1:?all.sh WORK [MINUTES]: WORK is a folder for scratch data}" && cd "$1" && pwd)
+python=${PYTHON:-python3}
+pack=$PWD/../pack
+
+$python common/corpus.py "$work/corpus"
+$python common/scenes.py "$work/corpus" "$work/scenes"
+$python langid/windows.py "$work/corpus" "$work/windows"
+$python vad/train.py "$work/scenes" "$work/vad"
+$python sound/train.py "$work/scenes" "$work/sound"
+$python langid/train.py "$work/windows" "$work/langid"
+
+$python topic/train.py --out "$work/topics.pt"
+$python topic/export.py "$work/topics.pt"
+$python ads/train.py --pack "$pack/earshot-ads"
+$python highlight/train.py --pack "$pack/earshot-highlight"
+asr/train.sh "$work/asr" "${2:-45}"
