@@ -60,8 +60,8 @@ func (p *pipeline) task(node string, m *models.Model, ports *enrich.Ports) (err 
 	return err
 }
 
-// queue makes a task's queue from its model and runner.
-func queue[In, Out any, R models.Runner[In, Out]](s *gpu.Scheduler, m *models.Model, newRunner func(*models.Model) (R, error)) (*gpu.Queue[In, Out], error) {
+// lineUp makes a task's queue from its model and runner.
+func lineUp[In, Out any, R models.Runner[In, Out]](s *gpu.Scheduler, m *models.Model, newRunner func(*models.Model) (R, error)) (*gpu.Queue[In, Out], error) {
 	r, err := newRunner(m)
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func use(u models.Usage) enrich.Use {
 type speechTask struct{ *vad.Detector }
 
 func newSpeech(s *gpu.Scheduler, m *models.Model) (enrich.SpeechDetector, error) {
-	q, err := queue(s, m, vad.NewRunner)
+	q, err := lineUp(s, m, vad.NewRunner)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (t speechTask) Detect(ctx context.Context, tape audio.Reader) ([]episode.Sp
 type languageTask struct{ *langid.Identifier }
 
 func newLanguage(s *gpu.Scheduler, m *models.Model) (enrich.LanguageIdentifier, error) {
-	q, err := queue(s, m, langid.NewRunner)
+	q, err := lineUp(s, m, langid.NewRunner)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (t languageTask) Identify(ctx context.Context, tape audio.Reader, speech []
 type transcriptTask struct{ *asr.Recognizer }
 
 func newTranscript(s *gpu.Scheduler, m *models.Model) (enrich.Transcriber, error) {
-	q, err := queue(s, m, asr.NewRunner)
+	q, err := lineUp(s, m, asr.NewRunner)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (t transcriptTask) Transcribe(ctx context.Context, tape audio.Reader, speec
 type soundTask struct{ *sound.Detector }
 
 func newSounds(s *gpu.Scheduler, m *models.Model) (enrich.SoundDetector, error) {
-	q, err := queue(s, m, sound.NewRunner)
+	q, err := lineUp(s, m, sound.NewRunner)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (t soundTask) Detect(ctx context.Context, tape audio.Reader) ([]episode.Sou
 type topicTask struct{ *topic.Classifier }
 
 func newTopics(s *gpu.Scheduler, m *models.Model) (enrich.TopicClassifier, error) {
-	q, err := queue(s, m, topic.NewRunner)
+	q, err := lineUp(s, m, topic.NewRunner)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (t topicTask) Classify(ctx context.Context, text enrich.Text) ([]episode.To
 type adTask struct{ *ads.Finder }
 
 func newAds(s *gpu.Scheduler, m *models.Model) (enrich.AdFinder, error) {
-	q, err := queue(s, m, ads.NewRunner)
+	q, err := lineUp(s, m, ads.NewRunner)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (t adTask) Find(ctx context.Context, segments []episode.Segment, sounds []e
 type highlightTask struct{ *highlight.Ranker }
 
 func newHighlight(s *gpu.Scheduler, m *models.Model) (enrich.Ranker, error) {
-	q, err := queue(s, m, highlight.NewRunner)
+	q, err := lineUp(s, m, highlight.NewRunner)
 	if err != nil {
 		return nil, err
 	}
