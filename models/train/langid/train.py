@@ -1,6 +1,6 @@
 """Trains the spoken language model on the windows of windows.py.
 
-usage: python train.py WINDOWS OUT [--minutes 8] [--threads 1]
+usage: python train.py WINDOWS OUT [--minutes 8] [--threads 1] [--start NET.pt]
 
 Writes OUT/model.onnx and OUT/metrics.json; common/pack.py makes the manifest and the card from them.
 """
@@ -35,11 +35,14 @@ def main():
     p.add_argument("out", type=pathlib.Path)
     p.add_argument("--minutes", type=float, default=8)
     p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--start", type=pathlib.Path, help="go on from another run's net.pt")
     a = p.parse_args()
     loop.seed(3, a.threads)
     train, held = (dict(np.load(a.windows / f"{s}.npz")) for s in ("train", "heldout"))
     net = nets.Pooled(136, 9, [1, 2, 3, 4], len(LABELS), grow=2)
     print(sum(q.numel() for q in net.parameters()), "parameters", len(train["label"]), "windows")
+    if a.start:
+        net.load_state_dict(torch.load(a.start))
     label = train["label"].astype(np.int64)
 
     def step(rows):

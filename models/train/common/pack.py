@@ -1,0 +1,161 @@
+"""Puts a trained classifier into models/pack: the graph, its manifest and its card, from the run's metrics.json.
+
+usage: python pack.py vad|langid|sound RUN PACK [--version 1]
+"""
+import argparse
+import hashlib
+import json
+import pathlib
+import shutil
+import sys
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+# AudioSet ontology's ids (Google, CC BY-SA 4.0).
+AUDIOSET = {"Speech": "/m/09x0r", "Music": "/m/04rlf", "Silence": "/m/028v0c", "Applause": "/m/028ght", "Telephone": "/m/07cx4",
+            "Bird": "/m/015p6", "Dog": "/m/0bt9lr", "Rain": "/m/06mb1", "Noise": "/m/096m7z", "Laughter": "/m/01j3sz",
+            "Siren": "/m/03kmc9", "Typing": "/m/0316dw"}
+
+MANIFEST = """schema: earshot.model/1
+name: {name}
+version: {version}
+task: {task}
+family: {family}
+licence: Apache-2.0
+precision: fp32
+languages: [{languages}]
+files:
+  model.onnx: {sha256}
+sessions: [model.onnx]
+inputs:
+  - {{name: logmel, type: float32, shape: [batch, frames, "64"]}}
+outputs:
+  - {{name: {output}, type: float32, shape: {shape}}}
+frontend: {{kind: logmel, sample_rate: 16000, fft: 512, window: 400, hop: 160, mels: 64, min_hz: 20, max_hz: 7600, scale: htk, floor: 1.0e-6, normalise: {normalise}}}
+batch: {{max_items: 16, max_cost: 0}}
+parameters:
+{parameters}
+labels:
+{labels}
+"""
+
+MADE = """## Data
+No recording and no pretrained weight. Speech is Debian's espeak-ng (15 languages and 16 more, 81 voice variants), flite
+and festival; music is composed at random by `music.py` and played by fluidsynth with the FluidR3 sound font; other sounds are
+made by `sounds.py`; rooms, band limits, noise and levels are added. About 9 hours of speech, 50 minutes of music.
+Held out wholly: 21 espeak variants, flite's rms, festival's kal, a quarter of the sentences and of the words, every fifth
+instrument, and the outer tenths of every parameter of the sounds, of rooms' noise and of sirens, bells and the rest.
+The scripts are in models/train (README.md there says how to run them)."""
+
+LIMITS = """Trained and measured on synthetic audio only: **how it does on recordings of people and places is not
+known**, and the figures above say nothing about it."""
+
+
+def percent(x):
+    return f"{100 * x:.1f} %"
+
+
+def table(head, rows):
+    return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(map(str, r)) + " |" for r in rows)])
+
+
+def vad(m):
+    fields = dict(name="earshot-vad", task="speech", family="frame-classifier", languages="", output="speech", shape='[batch, steps, "1"]',
+                  normalise="none", parameters=f"  offset: {m['threshold'] - .2:.2f}\n  min_speech: 0.2\n  min_silence: 0.3\n  padding: 0.12",
+                  labels=f"  - {{name: Speech, id: /m/09x0r, threshold: {m['threshold']}}}")
+    card = f"""# earshot-vad: where somebody speaks
+A convolutional net over the log-mel (63,353 parameters) that gives the probability of speech every 40 ms, seeing 2.5 s to
+each side. Apache-2.0.
+
+## Figures
+{m['scenes']} held-out scenes of 10 s (a further half of the held-out scenes chose the threshold {m['threshold']}; {m['train_scenes']} for training),
+per step of 40 ms, before hysteresis and padding: **F1 {m['f1']:.3f}**, false alarms in {percent(m['false_alarm'])} of the steps without speech,
+misses in {percent(m['miss'])} of those with. Speech lies up to 24 dB below music in them and 20 dB below other sounds.
+
+{table(["where", "taken for speech"], [[c, percent(v)] for c, v in m['false_alarm_in'].items()])}
+
+{table(["speech under", "missed"], [[c, percent(v)] for c, v in m['miss_under'].items()])}
+
+{MADE}
+
+## Limits
+{LIMITS} Singing, choirs, whispering and children were never heard; laughter was left out of training (neither speech nor not).
+"""
+    return fields, card
+
+
+def sound(m):
+    long = {"Music": ("0.4", "0.8", "1.0"), "Silence": ("0.1", "1.0", "0.1"), "Speech": ("0.2", "0.3", "0.6"), "Telephone": ("0.4", "0.5", "2.5"), "Noise": ("0.4", "1.0", "0.8")}
+    parameters = ["  events: {offset: 0.6, smooth: 0.4, min_length: 0.5, max_gap: 0.8}", "  labels:"]
+    parameters += [f"    {c}: {{offset: 0.6, smooth: {s}, min_length: {n}, max_gap: {g}}}" for c, (s, n, g) in long.items()]
+    fields = dict(name="earshot-sound", task="sound-events", family="frame-classifier", languages="", output="events",
+                  shape=f'[batch, steps, "{len(m["classes"])}"]', normalise="none", parameters="\n".join(parameters),
+                  labels="\n".join(f"  - {{name: {c}, id: {AUDIOSET[c]}, threshold: {v['threshold']}}}" for c, v in m["classes"].items()))
+    card = f"""# earshot-sound: sound events
+A convolutional net over the log-mel (399,008 parameters) that gives the probability of each of {len(m['classes'])} sounds every 80 ms,
+seeing about 2.5 s to each side; several may sound at once. Apache-2.0. The names and ids are AudioSet's (ontology by Google, CC BY-SA 4.0).
+
+## Figures
+{m['scenes']} held-out scenes of 10 s with speech, music and one to three other sounds mixed, some 20 dB under speech
+(the other half of the held-out scenes chose the thresholds; {m['train_scenes']} for training). Per step of 80 ms, smoothed over 0.4 s; mean F1 **{m['mean_f1']:.2f}**.
+
+{table(["sound", "F1", "precision", "recall", "threshold"], [[c, f"{v['f1']:.2f}", f"{v['precision']:.2f}", f"{v['recall']:.2f}", v['threshold']] for c, v in m['classes'].items()])}
+
+{MADE}
+
+## Limits
+{LIMITS} Its telephones, birds, dogs, rain, applause, laughter, sirens and keyboards are imitations by formula. "Silence" means
+below about −62 dBFS for at least 0.4 s. "Noise" is steady noise (hiss, hum, rumble).
+"""
+    return fields, card
+
+
+def langid(m):
+    codes = [c for c in m["languages"] if c != "und"]
+    fields = dict(name="earshot-langid", task="language", family="window-classifier", languages=", ".join(codes), output="logp",
+                  shape=f'[batch, "{len(codes) + 1}"]', normalise="item",
+                  parameters=f"  windows: 24\n  min_speech: 0.6\n  confidence: {m['threshold']}",
+                  labels="\n".join(f"  - {{name: {c}, id: {c}}}" for c in m["languages"]))
+    card = f"""# earshot-langid: which language is spoken
+Convolutions over the log-mel of four seconds with attentive statistics pooling (Okabe et al. 2018; 586,784 parameters).
+{len(codes)} languages ({', '.join(codes)}) and "und" for music, noise and other languages. Apache-2.0.
+
+## Figures
+{m['windows']} held-out windows of 4 s (the other half of the held-out windows chose the temperature {m['temperature']} and the threshold {m['threshold']};
+{m['train_windows']} for training), half of them with noise or music at 3 to 35 dB, many band-limited or in rooms. One window alone:
+accuracy over the named languages **{percent(m['accuracy'])}** (nothing added: {percent(m['accuracy_clean'])}; below 15 dB: {percent(m['accuracy_below_15_db'])}),
+expected calibration error {m['calibration_error']:.3f}. Up to 24 windows of an episode are pooled, which does better than one window:
+{m.get('pooled_text', '')}
+
+{table(["language", "one window right"], [[c, percent(v)] for c, v in m['languages'].items()])}
+
+With the threshold, one window of a named language is refused in {percent(m['refused_known'])} of cases; one of something else is given a language:
+{table(["what it was", "named all the same"], [[c, percent(v)] for c, v in m['named_unknown'].items()])}
+
+{MADE}
+
+## Limits
+{LIMITS} espeak-ng has one set of sounds for each language, so the model may know espeak's Swedish rather than Swedish.
+Human voices are untested. A language that is not in the list is often taken for a neighbour of it. Episodes in more than one language get the one most spoken.
+"""
+    return fields, card
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("which", choices=["vad", "langid", "sound"])
+    p.add_argument("run", type=pathlib.Path)
+    p.add_argument("pack", type=pathlib.Path)
+    p.add_argument("--version", type=int, default=1)
+    a = p.parse_args()
+    fields, card = globals()[a.which](json.loads((a.run / "metrics.json").read_text()))
+    a.pack.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(a.run / "model.onnx", a.pack / "model.onnx")
+    sha256 = hashlib.sha256((a.pack / "model.onnx").read_bytes()).hexdigest()
+    (a.pack / "model.yaml").write_text(MANIFEST.format(sha256=sha256, version=a.version, **fields))
+    (a.pack / "README.md").write_text(card)
+
+
+if __name__ == "__main__":
+    main()
