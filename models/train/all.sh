@@ -13,6 +13,9 @@ $python langid/windows.py "$work/corpus" "$work/windows"
 $python vad/train.py "$work/scenes" "$work/vad"
 $python sound/train.py "$work/scenes" "$work/sound"
 $python langid/train.py "$work/windows" "$work/langid"
+for model in vad sound langid; do
+  $python common/pack.py $model "$work/$model" "$pack/earshot-$model"
+done
 
 $python topic/train.py --out "$work/topics.pt"
 $python topic/export.py "$work/topics.pt"
