@@ -93,7 +93,9 @@ func setRlimits(l limits) error {
 		cur, most uint64
 	}{
 		{"core files", unix.RLIMIT_CORE, 0, 0},
-		{"processor time", unix.RLIMIT_CPU, seconds, seconds + 5},
+		// No soft limit before it: ffmpeg takes its signal for a request to end
+		// well, and what it gives then looks like the end of the file.
+		{"processor time", unix.RLIMIT_CPU, seconds, seconds},
 		{"open files", unix.RLIMIT_NOFILE, l.OpenFiles, l.OpenFiles},
 		{"file size", unix.RLIMIT_FSIZE, l.FileBytes, l.FileBytes},
 	} {
@@ -126,12 +128,13 @@ const (
 	endedByCPULimit
 )
 
-func ending(state *os.ProcessState) howEnded {
+// ending says how a child with these limits ended.
+func ending(state *os.ProcessState, l limits) howEnded {
 	status, ok := state.Sys().(syscall.WaitStatus)
 	switch {
 	case !ok || !status.Signaled():
 		return endedByItself
-	case status.Signal() == syscall.SIGXCPU:
+	case status.Signal() == syscall.SIGXCPU, state.UserTime()+state.SystemTime() >= l.CPU:
 		return endedByCPULimit
 	}
 	return endedBySignal

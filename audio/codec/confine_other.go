@@ -30,7 +30,7 @@ const (
 	endedByCPULimit
 )
 
-func ending(state *os.ProcessState) howEnded {
+func ending(state *os.ProcessState, _ limits) howEnded {
 	if state.ExitCode() < 0 {
 		return endedBySignal
 	}

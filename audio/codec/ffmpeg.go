@@ -104,6 +104,7 @@ type ffmpegSource struct {
 	pipe   io.ReadCloser
 	bytes  []byte
 	log    *messages
+	limits limits
 	format Format
 	read   int64 // frames
 	waited bool
@@ -124,8 +125,8 @@ func openFFmpeg(ctx context.Context, ffmpeg, path string, format Format, start i
 		file.Close()
 		return nil, fmt.Errorf("codec: opening the audio: %w", err)
 	}
-	s := &ffmpegSource{file: file, format: format, log: newMessages()}
-	s.cmd = confined(ctx, ffmpeg, decodeLimits(size), decodeArguments(format))
+	s := &ffmpegSource{file: file, format: format, log: newMessages(), limits: decodeLimits(size)}
+	s.cmd = confined(ctx, ffmpeg, s.limits, decodeArguments(format))
 	s.cmd.ExtraFiles = []*os.File{file}
 	s.cmd.Stderr = s.log
 	if s.pipe, err = s.cmd.StdoutPipe(); err != nil {
@@ -134,6 +135,9 @@ func openFFmpeg(ctx context.Context, ffmpeg, path string, format Format, start i
 	}
 	if err := s.cmd.Start(); err != nil {
 		file.Close()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return nil, fmt.Errorf("codec: starting ffmpeg (%s): %w", ffmpeg, err)
 	}
 	growPipe(s.pipe)
@@ -188,7 +192,7 @@ func (s *ffmpegSource) finish(ctx context.Context) {
 	case err == nil:
 		s.over = io.EOF
 	default:
-		s.over = s.log.verdict(err, s.cmd.ProcessState, s.read > 0)
+		s.over = s.log.verdict(err, s.cmd.ProcessState, s.limits, s.read > 0)
 	}
 }
 

@@ -118,14 +118,14 @@ func (m *messages) said() string {
 
 // verdict says what it means that ffmpeg ended with err: io.EOF where it gave
 // sound before, a rejection where the file is at fault, else a transient error.
-func (m *messages) verdict(err error, state *os.ProcessState, heard bool) error {
+func (m *messages) verdict(err error, state *os.ProcessState, l limits, heard bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var exit *exitError
 	if !errors.As(err, &exit) {
 		return fmt.Errorf("codec: waiting for ffmpeg: %w", err)
 	}
-	switch how := ending(state); {
+	switch how := ending(state, l); {
 	case how == endedByCPULimit:
 		return &audio.Rejection{Code: TooCostly, Detail: "decoding took more processor time than any honest file of this size needs"}
 	case how == endedBySignal:

@@ -1,0 +1,15 @@
+package codec
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == escapeArgument {
+		tryToEscape()
+	}
+	goleak.VerifyTestMain(m)
+}
