@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 sys.path.insert(0, str(Path(__file__).parent))
 import material  # noqa: E402
-from evaluate import calibrate, logits, passages  # noqa: E402
+from evaluate import calibrate, settled  # noqa: E402
 from train import ROWS, WINDOW, Net  # noqa: E402
 
 PACK = Path(__file__).parents[2] / "pack" / "earshot-topics"
@@ -54,8 +54,7 @@ if __name__ == "__main__":
     state["table"] = state["table"].half().float()
     model = Net(state["table"].numpy(), len(ids))
     model.load_state_dict(state)
-    dev = passages(Path(__file__).parent / "dev.txt", ids)
-    scale, threshold = calibrate(logits(model, [t for t, _ in dev]), [c for _, c in dev])
+    scale, threshold = calibrate(*settled(model))
     data = graph(state["table"].numpy(), state["out.weight"].numpy().T * scale, state["out.bias"].numpy() * scale)
     PACK.mkdir(parents=True, exist_ok=True)
     (PACK / "model.onnx").write_bytes(data)

@@ -1,4 +1,4 @@
-"""Trains earshot-topics: hashed words of a window of talk -> 28 probabilities. Writes models/pack/earshot-topics.
+"""Trains earshot-topics: hashed words of a window of talk -> 28 probabilities. export.py makes models/pack/earshot-topics of it.
 
 Texts are made on the fly: sentences of one to three topics (hand-written ones, WordNet glosses and examples,
 carriers filled with the topic's words) among talk without a topic, misheard as a recogniser would.
@@ -120,7 +120,7 @@ def encode(text):
     return weigh(counts([stem(w) for w in text], ROWS))
 
 
-def train(topics, chat, neutral, net, steps, seed, log=True, warm=True):
+def train(topics, chat, neutral, net, steps, seed, log=True, warm=True, drop=0.0):
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     start = gloss_vectors(net) if warm else np.random.default_rng(seed).normal(0, 0.05, (ROWS, WIDTH)).astype(np.float32)
@@ -138,6 +138,8 @@ def train(topics, chat, neutral, net, steps, seed, log=True, warm=True):
         else:
             pairs = make.random.sample(pool, 128)
         ids, weights = bag([x for x, _ in pairs])
+        # A word lost here and there: no single one may decide.
+        weights = weights * (torch.rand(weights.shape) >= drop) / (1 - drop) ** 0.5
         share = torch.tensor(np.stack([s for _, s in pairs]))
         target = (share >= 0.2).float()
         certain = ((share == 0) | (share >= 0.2)).float()
@@ -162,8 +164,9 @@ if __name__ == "__main__":
     parse.add_argument("--steps", type=int, default=3000)
     parse.add_argument("--seed", type=int, default=1)
     parse.add_argument("--cold", action="store_true", help="start from noise, not from WordNet's glosses")
+    parse.add_argument("--drop", type=float, default=0.4, help="share of a window's features left out")
     parse.add_argument("--out", type=Path, required=True, help="where the weights go (torch)")
     args = parse.parse_args()
     topics, chat, neutral, net = material.load()
-    model = train(topics, chat, neutral, net, args.steps, args.seed, warm=not args.cold)
+    model = train(topics, chat, neutral, net, args.steps, args.seed, warm=not args.cold, drop=args.drop)
     torch.save(model.state_dict(), args.out)
