@@ -1,6 +1,6 @@
 """Writes the model pack: the network as ONNX, the licences of what it was made from, and model.yaml.
 
-    export.py --work DIR --out FOLDER [--lm-weight 2 --word-score 0.5 …]
+    export.py --work DIR --out FOLDER [--lm-weight 0.8 --word-score 0 …]
 
 The graph: input logmel f32[batch, frames, 64], normalised per item by the front end, frames a multiple of 8;
 output logp f32[batch, frames / 4, 41]. Weights lie in the file as fp16, followed by a Cast that
@@ -104,8 +104,8 @@ def main():
     parse.add_argument("--out", type=Path, required=True)
     parse.add_argument("--beam", type=int, default=200)
     parse.add_argument("--beam-threshold", type=float, default=30)
-    parse.add_argument("--lm-weight", type=float, default=2)
-    parse.add_argument("--word-score", type=float, default=.5)
+    parse.add_argument("--lm-weight", type=float, default=.8)
+    parse.add_argument("--word-score", type=float, default=0)
     parse.add_argument("--pause-steps", type=int, default=6)
     args = parse.parse_args()
     state = torch.load(args.work / "checkpoint.pt")
