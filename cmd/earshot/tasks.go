@@ -142,7 +142,12 @@ func (t soundTask) Detect(ctx context.Context, tape audio.Reader) ([]episode.Sou
 	return events, use(u), err
 }
 
-type topicTask struct{ *topic.Classifier }
+type topicTask struct {
+	*topic.Classifier
+	languages []string
+}
+
+func (t topicTask) Languages() []string { return t.languages }
 
 func newTopics(s *gpu.Scheduler, m *models.Model) (enrich.TopicClassifier, error) {
 	q, err := lineUp(s, m, topic.NewRunner)
@@ -150,7 +155,7 @@ func newTopics(s *gpu.Scheduler, m *models.Model) (enrich.TopicClassifier, error
 		return nil, err
 	}
 	c, err := topic.New(m, q)
-	return topicTask{c}, err
+	return topicTask{c, m.Manifest.Languages}, err
 }
 
 func (t topicTask) Classify(ctx context.Context, text enrich.Text) ([]episode.Topic, enrich.Use, error) {

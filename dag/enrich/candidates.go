@@ -89,18 +89,16 @@ func crosses(s episode.Span, ads []episode.Span) bool {
 // onPauses cuts a stretch at its segments' bounds: from every start, the two
 // ends whose length is nearest to Target.
 func onPauses(stretch episode.Span, segments []episode.Span, o PreviewOptions) []episode.Span {
-	var inside []episode.Span
-	for _, s := range segments {
-		if s.Start >= stretch.Start && s.End <= stretch.End {
-			inside = append(inside, s)
-		}
-	}
+	inside := func(s episode.Span) bool { return s.Start >= stretch.Start && s.End <= stretch.End }
 	var out []episode.Span
-	for i := range inside {
-		start := cutBefore(inside, i, stretch.Start)
+	for i := range segments {
+		if !inside(segments[i]) {
+			continue
+		}
+		start := cutBefore(segments, i, stretch.Start)
 		var ends []episode.Seconds
-		for j := i; j < len(inside); j++ {
-			end := cutAfter(inside, j, stretch.End)
+		for j := i; j < len(segments) && inside(segments[j]); j++ {
+			end := cutAfter(segments, j, stretch.End)
 			if end-start > o.Max {
 				break
 			}

@@ -86,7 +86,7 @@ var kinds = []kind{
 	{name: nodeSounds, version: 1, live: []string{nodeDecode}, task: "sound-events",
 		absent: func(p Ports) bool { return p.Sounds == nil },
 		run:    func(g *nodes) dag.Func { return g.sounds }},
-	{name: nodeTopics, version: 1, requires: []string{inAbout}, optional: []string{nodeTranscript}, task: "topics",
+	{name: nodeTopics, version: 1, requires: []string{inAbout}, optional: []string{nodeLanguage, nodeTranscript}, task: "topics",
 		absent: func(p Ports) bool { return p.Topics == nil },
 		run:    func(g *nodes) dag.Func { return g.topics }},
 	{name: nodeAds, version: 1, requires: []string{nodeDecode, nodeTranscript}, optional: []string{nodeSounds}, task: "ads",

@@ -95,6 +95,7 @@ type Text struct {
 
 // TopicClassifier says what an episode is about.
 type TopicClassifier interface {
+	Languages() []string // BCP 47
 	Classify(ctx context.Context, text Text) ([]episode.Topic, Use, error)
 }
 
