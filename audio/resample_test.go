@@ -125,6 +125,9 @@ func TestVectorFormsAgreeWithPlainOnes(t *testing.T) {
 		if x, y := absMax(cut), absMaxGeneric(cut); x != y {
 			t.Fatalf("absMax: %v, plain %v", x, y)
 		}
+		if x, y := interpolated(cut), interpolatedGeneric(cut); x != y {
+			t.Fatalf("interpolated: %v, plain %v", x, y)
+		}
 	})
 }
 

@@ -90,24 +90,40 @@ func (p *peakMeter) block(interleaved []float32) {
 			for i := c; i < len(interleaved); i += p.channels {
 				w = append(w, interleaved[i])
 			}
-			p.interpolate(w)
+			p.highest = max(p.highest, interpolated(w))
 		}
 	}
 	p.top = top
 	copy(p.before, interleaved[len(interleaved)-len(p.before):])
 }
 
-func (p *peakMeter) interpolate(w []float32) {
-	highest := p.highest
+// truePeakLanes is the filter as the vector form reads it: turned around, since
+// convolution runs backwards over time, and each coefficient eight times.
+var truePeakLanes = func() (lanes [truePeakTaps][4][8]float32) {
+	for tap := range lanes {
+		for phase := range lanes[tap] {
+			for i := range lanes[tap][phase] {
+				lanes[tap][phase][i] = truePeakPhases[phase][truePeakTaps-1-tap]
+			}
+		}
+	}
+	return lanes
+}()
+
+// interpolatedGeneric is the plain form of interpolated: the same operations in
+// the same order, so the same bits.
+func interpolatedGeneric(w []float32) float32 {
+	var highest float32
 	for ; len(w) >= truePeakTaps; w = w[1:] {
 		x := (*[truePeakTaps]float32)(w)
 		for i := range truePeakPhases {
 			h := &truePeakPhases[i]
-			// The filter runs backwards over time, as convolution does.
-			y := (h[0]*x[11] + h[1]*x[10] + h[2]*x[9]) + (h[3]*x[8] + h[4]*x[7] + h[5]*x[6]) +
-				(h[6]*x[5] + h[7]*x[4] + h[8]*x[3]) + (h[9]*x[2] + h[10]*x[1] + h[11]*x[0])
+			var y float32
+			for k, v := range x {
+				y += float32(h[truePeakTaps-1-k] * v)
+			}
 			highest = max(highest, y, -y)
 		}
 	}
-	p.highest = highest
+	return highest
 }

@@ -28,3 +28,17 @@ func absMax(x []float32) float32 {
 	}
 	return max(absMaxAVX(&x[0], whole), absMaxGeneric(x[whole:]))
 }
+
+//go:noescape
+func truePeakAVX(x *float32, n int, coefficients *[truePeakTaps][4][8]float32) float32
+
+// interpolated is the highest magnitude that the filter of annex 2 gives over w:
+// len(w) - (truePeakTaps-1) positions of four phases.
+func interpolated(w []float32) float32 {
+	n := len(w) - (truePeakTaps - 1)
+	whole := n &^ 7
+	if !hasAVX || whole <= 0 {
+		return interpolatedGeneric(w)
+	}
+	return max(truePeakAVX(&w[0], whole, &truePeakLanes), interpolatedGeneric(w[whole:]))
+}
