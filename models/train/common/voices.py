@@ -67,7 +67,7 @@ def words():
     for code, name in WORDS.items():
         path = pathlib.Path("/usr/share/dict") / name
         if not path.exists():
-            raise SystemExit(f"voices: no word list {path}: install Debian's word lists (see models/train/README.md)")
+            raise SystemExit(f"voices: no word list {path}: install Debian's word lists (the model cards name the packages)")
         raw = path.read_bytes()
         try:
             lines = raw.decode("utf8").splitlines()
