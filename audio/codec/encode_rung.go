@@ -79,7 +79,9 @@ func encodeArguments(rate, channels int, r Rung) []string {
 		"-b:a", strconv.Itoa(r.Kbps) + "k",
 	}
 	if r.Codec == AAC {
-		args = append(args, "-c:a", "aac", "-f", "ipod")
+		// The default search for step sizes takes four times as long, and
+		// listeners wait for the preview.
+		args = append(args, "-c:a", "aac", "-aac_coder", "fast", "-f", "ipod")
 	} else {
 		args = append(args, "-c:a", "libvorbis", "-f", "ogg")
 	}

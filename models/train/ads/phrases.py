@@ -116,6 +116,23 @@ the insurance company refused to pay for the roof
 he made a promise to his customers and he kept it
 hello and welcome to a new episode""".splitlines()
 
+# How shows begin and end: polite, addressed to the listener, and no advertisement.
+FRAME_TRAIN = """hello everybody and welcome back my name is anna
+good morning and welcome to another episode
+today we talk about something that everyone knows
+that was all for today thank you so much for being with us
+thanks for your time and take care
+thank you for your letters and your questions we read them all
+see you again next week at the same time
+in the next episode we will hear how it went on
+goodbye and have a good evening
+if you have a story for us please write to us
+thank you to our guest and to everyone who listened
+next week we will visit a farm in the north
+i am your host and this was our last story
+stay well and come back soon
+we hope that you liked it and we will be back on friday""".splitlines()
+
 NEAR_HELD = """the discount was a mistake and the manager had to explain it on the phone
 a hundred people registered for the race but only forty came
 my sister plans gardens for a living and hates lawn mowers

@@ -92,6 +92,8 @@ def windows(lists, near, sentences, hear, rng, rate, soups=0.0, forgetting=0.0):
         units += [(rng.choice(near) if rng.random() < 0.25 else rng.choice(sentences), 0) for _ in range(rng.randint(3, 8))]
         if rng.random() < 0.7:
             units += [(s, 1) for s in advert_or_soup(lists, hear, rng, soups)]
+        if rng.random() < 0.6:
+            units += [(s, 0) for s in rng.sample(phrases.FRAME_TRAIN, rng.randint(1, 3))]
         if rng.random() < soups:
             units.append((soup(hear, rng, rng.uniform(0, 0.12)), 0))
     segments, at = [], 0
@@ -237,6 +239,8 @@ def main():
         kept = [line for line in lines if not shares(normalise(re.sub(r"[{}]", " ", line)), stay)]
         print(f"{kind}: {len(lines) - len(kept)} patterns left out: they share five words with a held-out text", flush=True)
         phrases.TRAIN[kind] = "\n".join(kept)
+    for lines in (phrases.NEAR_TRAIN, phrases.FRAME_TRAIN):
+        lines[:] = [line for line in lines if not shares(normalise(line), stay)]
     net = train(rest, o.steps)
     o.pack.mkdir(parents=True, exist_ok=True)
     export(net, o.pack / "model.onnx")
