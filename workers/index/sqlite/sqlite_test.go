@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -158,6 +159,10 @@ func putUntilKilled(path string) int {
 		return 1
 	}
 	entry, err := x.Get(ctx, "e")
+	if err != nil && !errors.Is(err, index.ErrNotFound) {
+		println(err.Error())
+		return 1
+	}
 	revision := entry.Version.Revision
 	for {
 		revision++

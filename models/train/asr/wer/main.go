@@ -67,7 +67,9 @@ func run(folder string, weights, scores, beams []string, show int, files []strin
 						return err
 					}
 					if name == "beam" {
-						m.Manifest.Params[name], err = strconv.Atoi(value)
+						if m.Manifest.Params[name], err = strconv.Atoi(value); err != nil {
+							return err
+						}
 					}
 				}
 				r, err := asr.New(m, nil)
