@@ -10,14 +10,15 @@ import (
 	"pgregory.net/rapid"
 )
 
+// The clips: three held-out voices, one after another, saying held-out texts.
 func TestLanguagesAreTold(t *testing.T) {
 	m := builtIn(t)
 	d, err := New(m, open(t, m))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, code := range []string{"de", "es", "ja"} {
-		got, usage, err := d.Identify(t.Context(), tape(t, code), []episode.Span{{Start: 0, End: 5}})
+	for _, code := range []string{"de", "ja"} {
+		got, usage, err := d.Identify(t.Context(), tape(t, code), []episode.Span{{Start: 0, End: 12.3}})
 		if err != nil {
 			t.Fatal(err)
 		}

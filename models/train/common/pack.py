@@ -127,8 +127,8 @@ Convolutions over the log-mel of four seconds with attentive statistics pooling 
 {m['windows']} held-out windows of 4 s (the other half of the held-out windows chose the temperature {m['temperature']} and the threshold {m['threshold']};
 {m['train_windows']} for training), half of them with noise or music at 3 to 35 dB, many band-limited or in rooms. One window alone:
 accuracy over the named languages **{percent(m['accuracy'])}** (nothing added: {percent(m['accuracy_clean'])}; below 15 dB: {percent(m['accuracy_below_15_db'])}),
-expected calibration error {m['calibration_error']:.3f}. Up to 24 windows of an episode are pooled, which does better than one window:
-{m.get('pooled_text', '')}
+expected calibration error {m['calibration_error']:.3f}. Up to 24 windows of an episode are
+pooled; held-out windows of one language drawn at random and pooled: {', '.join(f"{percent(v)} right with {n}" for n, v in m['pooled'].items())}.
 
 {table(["language", "one window right"], [[c, percent(v)] for c, v in m['languages'].items()])}
 

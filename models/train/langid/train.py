@@ -74,10 +74,20 @@ def main():
     confidence = p_test[named].max(1)
     bins = np.clip((confidence * 10).astype(int), 0, 9)
     calibration = sum(abs(confidence[bins == b].mean() - right[named][bins == b].mean()) * (bins == b).mean() for b in set(bins))
+
+    def pooled(size, draws=400):
+        """Groups of windows of one language, by several voices: accuracy of the mean log-probability, as an episode is judged."""
+        g, logp, hits = np.random.default_rng(5), np.log(p_test + 1e-9), 0
+        for i in range(draws):
+            k = i % und
+            group = g.choice(np.flatnonzero(test["label"] == k), size)
+            hits += logp[group].mean(0)[:und].argmax() == k
+        return hits / draws
+
     metrics = {"threshold": round(threshold, 2), "temperature": round(float(temperature), 2), "windows": int(len(test["label"])),
                "train_windows": len(label), "accuracy": float(right[named].mean()),
                "accuracy_clean": float(right[named & (test["snr"] > 50)].mean()), "accuracy_below_15_db": float(right[named & (test["snr"] < 15)].mean()),
-               "calibration_error": float(calibration), "refused_known": float(unknown(p_test, threshold)[named].mean()),
+               "pooled": {n: float(pooled(n)) for n in (2, 6, 12)}, "calibration_error": float(calibration), "refused_known": float(unknown(p_test, threshold)[named].mean()),
                "named_unknown": {s: float(1 - unknown(p_test, threshold)[test["source"] == k].mean()) for k, s in enumerate(SOURCES) if k},
                "languages": {c: float(right[test["label"] == k].mean()) for k, c in enumerate(LABELS)}}
     a.out.mkdir(parents=True, exist_ok=True)
