@@ -299,6 +299,9 @@ func (d *demoRun) print(a *app, events []episode.Event, took time.Duration, out 
 		fmt.Fprintf(a.out, "; word error rate over all: %.1f %%", 100*float64(errorsIn)/float64(words))
 	}
 	fmt.Fprintf(a.out, "\n%d nodes ran, %d were reused, %d are gaps; all in %.1f s\n", ran, reused, gaps, took.Seconds())
+	if l := spans.Report().FirstSeenToPreview; l.Count > 0 {
+		fmt.Fprintf(a.out, "first seen to preview: p50 %.1f s, p90 %.1f s, slowest %.1f s\n", l.P50, l.P90, l.Max)
+	}
 	for _, s := range d.pipeline.scheduler.Stats() {
 		if s.Items > 0 {
 			fmt.Fprintf(a.out, "  %-20s %5d items in %4d batches, %.1f each on average\n", s.Model, s.Items, s.Runs, s.MeanBatch())

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -177,4 +179,49 @@ func wav(rate, channels int, samples []int16) []byte {
 	put(n)
 	put(samples)
 	return b.Bytes()
+}
+
+// TestFourEpisodesShareBatches reads from the metrics how full batches are.
+func TestFourEpisodesShareBatches(t *testing.T) {
+	cfg := defaultConfig()
+	cfg.Fetch.LocalFiles = true
+	p, err := openPipeline(t.Context(), cfg, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	var events []episode.Event
+	for _, name := range []string{"old-dog.wav", "corner-shop.flac", "bread-at-home.m4a", "atelier.m4a"} {
+		ev, err := eventFor("../../sample/feed/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, ev)
+	}
+	for i, o := range p.enrichAll(t.Context(), newProgress(io.Discard), events) {
+		if o.err != nil {
+			t.Errorf("%s: %v", events[i].Title, o.err)
+		}
+	}
+	families, err := p.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var items, batches float64
+	for _, f := range families {
+		if f.GetName() == "earshot_batch_items" {
+			for _, m := range f.GetMetric() {
+				items += m.GetHistogram().GetSampleSum()
+				batches += float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	if batches == 0 || items/batches <= 2 {
+		t.Errorf("%v items in %v batches: want more than two each on average", items, batches)
+	}
+	t.Logf("%.1f items a batch", items/batches)
 }

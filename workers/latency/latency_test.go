@@ -35,63 +35,6 @@ var (
 	}
 )
 
-func TestCriticalPath(t *testing.T) {
-	steps := CriticalPath(run, needs, "preview")
-	if got, want := Names(steps), []string{"fetch", "decode", "speech", "transcript", "topics", "preview"}; !reflect.DeepEqual(got, want) {
-		t.Errorf("path %v, want %v", got, want)
-	}
-	if last := steps[len(steps)-1]; last.Finish != 7.1 || last.Start != 6.1 {
-		t.Errorf("last step %+v", last)
-	}
-	if CriticalPath(run, needs, "speakers") != nil || CriticalPath(run, needs, "nothing") != nil {
-		t.Error("a node that did not run has a critical path")
-	}
-	// A need that was skipped stands for what it needs.
-	over := map[string]episode.NodeRun{"a": ran(0, 5), "b": {Status: "skipped"}, "c": ran(5, 1)}
-	if got := Names(CriticalPath(over, map[string][]string{"c": {"b"}, "b": {"a"}}, "c")); !reflect.DeepEqual(got, []string{"a", "c"}) {
-		t.Errorf("path %v", got)
-	}
-}
-
-// On any graph: the path ends at the target, each step needs the one before it
-// (perhaps through skipped nodes), finishes never fall, and what the steps
-// added sums to the target's finish.
-func TestCriticalPathProperties(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		n := rapid.IntRange(1, 12).Draw(r, "nodes")
-		nodes, edges := map[string]episode.NodeRun{}, map[string][]string{}
-		name := func(i int) string { return string(rune('a' + i)) }
-		for i := range n {
-			status := rapid.SampledFrom([]string{"ran", "ran", "reused", "skipped"}).Draw(r, "status")
-			nodes[name(i)] = episode.NodeRun{Status: status,
-				Started: episode.Seconds(rapid.IntRange(0, 20).Draw(r, "started")), Ran: episode.Seconds(rapid.IntRange(0, 9).Draw(r, "ran"))}
-			for j := range i {
-				if rapid.Bool().Draw(r, "needs") {
-					edges[name(i)] = append(edges[name(i)], name(j))
-				}
-			}
-		}
-		target := name(n - 1)
-		steps := CriticalPath(nodes, edges, target)
-		if nodes[target].Status == "skipped" {
-			if steps != nil {
-				r.Fatal("a skipped target has a path")
-			}
-			return
-		}
-		var sum, before episode.Seconds
-		for _, s := range steps {
-			if s.Finish < before {
-				r.Fatalf("finishes fall: %+v", steps)
-			}
-			sum, before = sum+s.Added, s.Finish
-		}
-		if steps[len(steps)-1].Node != target || sum != nodes[target].Started+nodes[target].Ran {
-			r.Fatalf("%+v", steps)
-		}
-	})
-}
-
 func TestPercentilesAreMeasuredTimes(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		times := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) episode.Seconds {
