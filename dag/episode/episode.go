@@ -2,7 +2,7 @@
 // in it, and the record that says so. Every other package speaks in these
 // types; this one imports only the standard library. Times within an episode
 // are Seconds from its first sample; the JSON field names are a stable
-// contract (docs/record.md).
+// contract (docs/cli.md).
 package episode
 
 import (
