@@ -1,4 +1,4 @@
-"""Writes models/pack/earshot-topics: model.onnx (fp16 table, fp32 arithmetic) and model.yaml; the card is written by card.py."""
+"""Writes models/pack/earshot-topics: model.onnx (fp16 table, fp32 arithmetic) and model.yaml. card.py adds the card."""
 import argparse
 import hashlib
 import sys
