@@ -150,10 +150,17 @@ func (c *config) spec(catalog *models.Catalog) (*dag.Spec, error) {
 		byTask[m.Manifest.Task] = append(byTask[m.Manifest.Task], m.Manifest.Name, m.Manifest.Ref())
 	}
 	v := enrich.Vocabulary(byTask)
+	var spec *dag.Spec
+	var err error
 	if c.Graph.Kind == 0 {
-		return dag.ParseSpec(enrich.DefaultGraph, v)
+		spec, err = dag.ParseSpec(enrich.DefaultGraph, v)
+	} else {
+		spec, err = dag.DecodeSpec(&c.Graph, v)
 	}
-	return dag.DecodeSpec(&c.Graph, v)
+	if err != nil {
+		return nil, err
+	}
+	return spec, enrich.Check(spec)
 }
 
 // print writes the configuration in force as YAML.

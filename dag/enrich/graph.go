@@ -128,9 +128,24 @@ func Vocabulary(models map[string][]string) dag.Vocabulary {
 	return v
 }
 
+// Check reports what parameters of a specification contradict one another.
+func Check(spec *dag.Spec) error {
+	for _, s := range spec.Nodes {
+		if o, ok := s.Parameters.(*PreviewOptions); ok {
+			if err := o.check(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // build makes the graph that a specification describes. identities says for
 // each node what its model, engine and codec are.
 func (g *nodes) build(spec *dag.Spec, identities map[string]string) (*dag.Graph, error) {
+	if err := Check(spec); err != nil {
+		return nil, err
+	}
 	var built []dag.Node
 	for _, s := range spec.Nodes {
 		k := kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.name == s.Name })]
@@ -147,9 +162,6 @@ func (g *nodes) build(spec *dag.Spec, identities map[string]string) (*dag.Graph,
 			n.Version += " " + id
 		}
 		if o, ok := s.Parameters.(*PreviewOptions); ok {
-			if err := o.check(); err != nil {
-				return nil, err
-			}
 			g.preview = *o
 		}
 		if s.Parameters != nil {
