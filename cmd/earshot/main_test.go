@@ -39,13 +39,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// program runs the real binary and returns its output and exit code; -1 for a
-// process that a signal ended.
-func program(t *testing.T, args ...string) (stdout, stderr string, code int) {
+// builtCommand is the real binary, ready to start.
+func builtCommand(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), builtBinary, args...)
-	cmd.Stdout, cmd.Stderr = &out, &errs
 	// The binary lies in a temporary folder, away from the project's cache.
 	cache, err := filepath.Abs("../../.cache")
 	if err != nil {
@@ -54,8 +50,19 @@ func program(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	if set := os.Getenv("EARSHOT_CACHE"); set != "" {
 		cache = set
 	}
+	cmd := exec.CommandContext(t.Context(), builtBinary, args...)
 	cmd.Env = append(os.Environ(), "EARSHOT_CACHE="+cache)
-	err = cmd.Run()
+	return cmd
+}
+
+// program runs the real binary and returns its output and exit code; -1 for a
+// process that a signal ended.
+func program(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := builtCommand(t, args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
 	if cmd.ProcessState == nil {
 		t.Fatal(err)
 	}
