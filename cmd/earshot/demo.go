@@ -269,7 +269,11 @@ func (d *demoRun) print(a *app, events []episode.Event, took time.Duration, out 
 	t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nEPISODE\tLANG\tLENGTH\tWORDS (WER)\tSOUND EVENTS (FOUND)\tTOPICS\tADS (IoU)\tPREVIEW (OF HIGHLIGHT)\tLATENCY")
 	var spans latency.Collector
-	var ran, reused, gaps, errorsIn, words int
+	effect := map[string]bool{}
+	for _, n := range d.pipeline.enricher.Nodes() {
+		effect[n.Name] = n.Effect
+	}
+	var ran, reused, gaps, effects, errorsIn, words int
 	for _, ev := range events {
 		o := d.outcomes[ev.ID]
 		if o.Record == nil {
@@ -283,7 +287,11 @@ func (d *demoRun) print(a *app, events []episode.Event, took time.Duration, out 
 		for _, n := range o.Report.Decisions {
 			switch n.Status {
 			case dag.Ran:
-				ran++
+				if effect[n.Node] {
+					effects++
+				} else {
+					ran++
+				}
 			case dag.Reused:
 				reused++
 			case dag.Gapped:
@@ -298,7 +306,10 @@ func (d *demoRun) print(a *app, events []episode.Event, took time.Duration, out 
 	if words > 0 {
 		fmt.Fprintf(a.out, "; word error rate over all: %.1f %%", 100*float64(errorsIn)/float64(words))
 	}
-	fmt.Fprintf(a.out, "\n%d nodes ran, %d were reused, %d are gaps; all in %.1f s\n", ran, reused, gaps, took.Seconds())
+	fmt.Fprintf(a.out, "\n%d nodes ran, %d were reused, %d are gaps, and %d effects ran as they always do; all in %.1f s\n", ran, reused, gaps, effects, took.Seconds())
+	if ran == 0 {
+		fmt.Fprintln(a.out, "every artifact was reused")
+	}
 	if l := spans.Report().FirstSeenToPreview; l.Count > 0 {
 		fmt.Fprintf(a.out, "first seen to preview: p50 %.1f s, p90 %.1f s, slowest %.1f s\n", l.P50, l.P90, l.Max)
 	}
@@ -313,7 +324,7 @@ func (d *demoRun) print(a *app, events []episode.Event, took time.Duration, out 
 			dir = rel
 		}
 	}
-	fmt.Fprintf(a.out, "\nin %s: records/ transcripts/ previews/ index.db. Search: bin/earshot search --state %s goalkeeper; play: any player, %s\n",
+	fmt.Fprintf(a.out, "\nin %s: records/ transcripts/ previews/ index.db. Search: bin/earshot search --state %s penalty; play: any player, %s\n",
 		dir, dir, filepath.Join(dir, "previews", "penalty-night-160.ogg"))
 }
 
