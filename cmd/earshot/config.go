@@ -38,8 +38,9 @@ type modelsConfig struct {
 }
 
 type deviceConfig struct {
-	Leases      int   `yaml:"leases"`       // batches that run at a time; 0: one a core
-	MemoryBytes int64 `yaml:"memory_bytes"` // for models; 0: no bound
+	Leases      int           `yaml:"leases"`       // batches that run at a time; 0: one a core
+	MemoryBytes int64         `yaml:"memory_bytes"` // for models; 0: no bound
+	BatchWait   time.Duration `yaml:"batch_wait"`   // how long an item may wait for its batch to fill
 }
 
 type fetchConfig struct {
@@ -70,6 +71,7 @@ type workerConfig struct {
 func defaultConfig() config {
 	return config{
 		Generation: 1,
+		Device:     deviceConfig{BatchWait: 5 * time.Millisecond},
 		Fetch:      fetchConfig{MaxBytes: 2 << 30, Timeout: 30 * time.Minute, Contact: "https://github.com/earshot-fm/earshot", MaxDuration: 24 * time.Hour},
 		Worker:     workerConfig{Slots: 4, Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
 	}
@@ -113,6 +115,9 @@ func (c *config) check() error {
 	}
 	if c.Device.MemoryBytes < 0 {
 		bad("device.memory_bytes", "%d: want 0 (no bound) or more", c.Device.MemoryBytes)
+	}
+	if c.Device.BatchWait < 0 || c.Device.BatchWait > time.Minute {
+		bad("device.batch_wait", "%v: want up to a minute", c.Device.BatchWait)
 	}
 	if c.Worker.Slots < 1 {
 		bad("worker.slots", "%d: want 1 or more", c.Worker.Slots)

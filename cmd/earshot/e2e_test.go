@@ -2,13 +2,13 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"encoding/json"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -183,43 +183,29 @@ func wav(rate, channels int, samples []int16) []byte {
 
 // TestFourEpisodesShareBatches reads from the metrics how full batches are.
 func TestFourEpisodesShareBatches(t *testing.T) {
-	cfg := defaultConfig()
-	cfg.Fetch.LocalFiles = true
-	p, err := openPipeline(t.Context(), cfg, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	var events []episode.Event
+	file := filepath.Join(t.TempDir(), "metrics.txt")
+	args := []string{"enrich", "--state", t.TempDir(), "--metrics", file}
 	for _, name := range []string{"old-dog.wav", "corner-shop.flac", "bread-at-home.m4a", "atelier.m4a"} {
-		ev, err := eventFor("../../sample/feed/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		events = append(events, ev)
+		args = append(args, "../../sample/feed/"+name)
 	}
-	for i, o := range p.enrichAll(t.Context(), newProgress(io.Discard), events) {
-		if o.err != nil {
-			t.Errorf("%s: %v", events[i].Title, o.err)
-		}
+	if _, stderr, code := program(t, args...); code != exitOK {
+		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
-	families, err := p.metrics.Gather()
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var items, batches float64
-	for _, f := range families {
-		if f.GetName() == "earshot_batch_items" {
-			for _, m := range f.GetMetric() {
-				items += m.GetHistogram().GetSampleSum()
-				batches += float64(m.GetHistogram().GetSampleCount())
+	sum := func(name string) (total float64) {
+		for _, m := range regexp.MustCompile(`(?m)^`+name+`(?:\{.*\})? (\S+)$`).FindAllSubmatch(text, -1) {
+			v, err := strconv.ParseFloat(string(m[1]), 64)
+			if err != nil {
+				t.Fatal(err)
 			}
+			total += v
 		}
+		return total
 	}
+	items, batches := sum("earshot_batch_items_sum"), sum("earshot_batch_items_count")
 	if batches == 0 || items/batches <= 2 {
 		t.Errorf("%v items in %v batches: want more than two each on average", items, batches)
 	}

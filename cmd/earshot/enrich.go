@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/earshot-fm/earshot/dag/enrich"
@@ -21,6 +22,7 @@ import (
 func newEnrich(a *app) *cobra.Command {
 	var o struct {
 		out, title, description string
+		metrics                 string
 		targets, force          []string
 		ping                    bool
 	}
@@ -64,6 +66,9 @@ to a folder.`,
 			results := p.enrichAll(cmd.Context(), prog, events)
 			prog.wait()
 			var errs []error
+			if o.metrics != "" {
+				errs = append(errs, prometheus.WriteToTextfile(o.metrics, p.metrics))
+			}
 			for i, r := range results {
 				if r.err != nil {
 					errs = append(errs, fmt.Errorf("%s: %w", inputs[i], failure(r.err)))
@@ -91,6 +96,7 @@ to a folder.`,
 	f.StringVar(&o.description, "description", "", "the episode's description")
 	f.StringSliceVar(&o.targets, "target", nil, "only these nodes, and what they need")
 	f.StringSliceVar(&o.force, "force", nil, "run these nodes although their result is stored")
+	f.StringVar(&o.metrics, "metrics", "", "write the run's metrics to a file, as Prometheus text")
 	f.BoolVar(&o.ping, "ping", false, "only say what would run")
 	return c
 }

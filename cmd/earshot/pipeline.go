@@ -99,6 +99,7 @@ func openPipeline(ctx context.Context, c config, state string) (_ *pipeline, err
 	p.scheduler = gpu.New(gpu.Options{
 		Runtime:    runtime,
 		Devices:    []gpu.Device{{Name: "cpu", MemoryBytes: c.Device.MemoryBytes, Leases: c.Device.Leases}},
+		MaxWait:    c.Device.BatchWait,
 		Registerer: p.metrics,
 	})
 	p.closers = append(p.closers, p.scheduler.Close)
