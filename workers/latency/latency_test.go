@@ -15,26 +15,6 @@ func ran(started, ran episode.Seconds) episode.NodeRun {
 	return episode.NodeRun{Status: "ran", Started: started, Ran: ran}
 }
 
-// A run as the design draws it: sound events and the transcript side by side,
-// reading audio while it is decoded.
-var (
-	run = map[string]episode.NodeRun{
-		"fetch":      ran(0, 1),
-		"decode":     ran(1, 2),
-		"speech":     ran(1, 2.1),
-		"sound":      ran(1, 2.5),
-		"transcript": ran(3.1, 2.9),
-		"topics":     ran(6, 0.1),
-		"preview":    ran(6.1, 1),
-		"index":      ran(6.1, 0.1),
-		"speakers":   {Status: "skipped"},
-	}
-	needs = map[string][]string{
-		"decode": {"fetch"}, "speech": {"decode"}, "sound": {"decode"}, "transcript": {"speech"},
-		"topics": {"transcript"}, "preview": {"decode", "topics", "sound"}, "index": {"topics"}, "speakers": {"sound"},
-	}
-)
-
 func TestPercentilesAreMeasuredTimes(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		times := rapid.SliceOfN(rapid.Custom(func(r *rapid.T) episode.Seconds {
