@@ -46,15 +46,13 @@ func (l *loads) open(ctx context.Context, s *Scheduler, m *models.Model, d *devi
 		return h.sessions, nil
 	}
 	began := time.Now()
-	graphs := map[string][]byte{}
 	bytes := int64(0)
 	for _, name := range m.Manifest.Sessions {
-		b, err := m.Read(name)
+		n, err := m.SessionBytes(name)
 		if err != nil {
 			return nil, fmt.Errorf("load: %w", err)
 		}
-		graphs[name] = b
-		bytes += int64(len(b))
+		bytes += n
 	}
 	// onnxruntime keeps the weights and, packed for its kernels, a copy of most of them.
 	release, err := d.ledger.Take(m.Manifest.Ref(), 2*bytes)
@@ -62,8 +60,8 @@ func (l *loads) open(ctx context.Context, s *Scheduler, m *models.Model, d *devi
 		return nil, fmt.Errorf("load: %w", err)
 	}
 	sessions := models.Sessions{}
-	for name, graph := range graphs {
-		session, err := s.options.Runtime.Open(ctx, graph, d.Name)
+	for _, name := range m.Manifest.Sessions {
+		session, err := m.Open(ctx, s.options.Runtime, name, d.Name)
 		if err != nil {
 			release()
 			return nil, errors.Join(fmt.Errorf("load %s: %w", name, err), closeAll(sessions))

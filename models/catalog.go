@@ -28,14 +28,15 @@ type Catalog struct {
 	models []*Model // by name, then version
 }
 
-// LoadCatalog loads every model of some sources: file systems whose folders
-// with a model.yaml are models. Every file is checked against its sha256. Two
-// models of one name and version are an error.
+// LoadCatalog loads every model of some sources: file systems that are a model
+// (with a model.yaml) or whose folders are. Every file is checked against its
+// sha256. Two models of one name and version are an error, unless they are the
+// same to the bit.
 func LoadCatalog(sources ...fs.FS) (*Catalog, error) {
 	c := &Catalog{}
 	var errs []error
 	for _, source := range sources {
-		found, err := fs.Glob(source, "*/"+ManifestFile)
+		found, err := manifests(source)
 		if err != nil {
 			return nil, fmt.Errorf("models: list a catalog: %w", err)
 		}
@@ -50,7 +51,9 @@ func LoadCatalog(sources ...fs.FS) (*Catalog, error) {
 				errs = append(errs, fmt.Errorf("models: %s: %w", file, err))
 				continue
 			}
-			if other, err := c.Get(m.Manifest.Ref()); err == nil {
+			if other, err := c.Get(m.Manifest.Ref()); err == nil && other.SHA256 == m.SHA256 {
+				continue
+			} else if err == nil {
 				errs = append(errs, fmt.Errorf("models: %s: %s is in the catalog already (with model.yaml %.12s): give this one another version", file, other.Manifest.Ref(), other.SHA256))
 				continue
 			}
@@ -64,6 +67,18 @@ func LoadCatalog(sources ...fs.FS) (*Catalog, error) {
 		return cmp.Or(cmp.Compare(a.Manifest.Name, b.Manifest.Name), cmp.Compare(a.Manifest.Version, b.Manifest.Version))
 	})
 	return c, nil
+}
+
+// manifests lists the manifests of a source: its own, or its folders'.
+func manifests(source fs.FS) ([]string, error) {
+	_, err := fs.Stat(source, ManifestFile)
+	if err == nil {
+		return []string{ManifestFile}, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return fs.Glob(source, "*/"+ManifestFile)
 }
 
 // All lists the models by name, then version.
@@ -113,6 +128,10 @@ func Load(files fs.FS) (*Model, error) {
 		return nil, err
 	}
 	found.checkFiles(m)
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	found.fillLabels(m)
 	return m, found.err()
 }
 
@@ -147,7 +166,7 @@ func hash(b []byte) string {
 }
 
 var (
-	nameForm   = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	nameForm   = regexp.MustCompile(`^[a-z0-9]+([.-][a-z0-9]+)*$`)
 	sha256Form = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
@@ -156,7 +175,7 @@ func (m *mistakes) checkManifest(f *Manifest) {
 		m.add("schema", "want %q, got %q", Schema, f.Schema)
 	}
 	if !nameForm.MatchString(f.Name) {
-		m.add("name", "want small letters, digits and dashes, got %q", f.Name)
+		m.add("name", "want small letters, digits, dashes and dots, got %q", f.Name)
 	}
 	if f.Version < 1 {
 		m.add("version", "want 1 or more, got %d", f.Version)
@@ -194,6 +213,18 @@ func (m *mistakes) checkManifest(f *Manifest) {
 	if f.Batch.MaxCost < 0 {
 		m.add("batch.max_cost", "want 0 (no bound) or more, got %v", f.Batch.MaxCost)
 	}
+	m.checkLabels(f)
+	if f.Frontend != nil {
+		m.checkFrontend(f.Frontend)
+	}
+}
+
+func (m *mistakes) checkLabels(f *Manifest) {
+	if f.LabelsFile != "" && len(f.Labels) > 0 {
+		m.add("labels_file", "is given, and labels too: give one")
+	} else if _, ok := f.Files[f.LabelsFile]; !ok && f.LabelsFile != "" {
+		m.add("labels_file", "%q is not in files", f.LabelsFile)
+	}
 	seen := map[string]bool{}
 	for i, l := range f.Labels {
 		at := fmt.Sprintf("labels[%d]", i)
@@ -207,8 +238,19 @@ func (m *mistakes) checkManifest(f *Manifest) {
 			m.add(at+".threshold", "want 0 to 1, got %v", l.Threshold)
 		}
 	}
-	if f.Frontend != nil {
-		m.checkFrontend(f.Frontend)
+}
+
+func (m *mistakes) fillLabels(model *Model) {
+	f := &model.Manifest
+	if f.LabelsFile == "" {
+		return
+	}
+	b, err := model.read(f.LabelsFile)
+	if err == nil {
+		f.Labels, err = readLabels(b)
+	}
+	if err != nil {
+		m.add("labels_file", "%s: %v", f.LabelsFile, err)
 	}
 }
 
@@ -221,8 +263,8 @@ func (m *mistakes) checkPorts(path string, ports []Port) {
 		if p.Name == "" {
 			m.add(at+".name", "is missing")
 		}
-		if !slices.Contains([]string{"float32", "int64", "int32", "uint8", "bool"}, p.Type) {
-			m.add(at+".type", "want float32, int64, int32, uint8 or bool, got %q", p.Type)
+		if !slices.Contains(elementTypes, p.Type) {
+			m.add(at+".type", "want %s, got %q", anyOf(elementTypes), p.Type)
 		}
 		for j, dim := range p.Shape {
 			if n, err := strconv.Atoi(dim); dim == "" || err == nil && n < 1 {
@@ -233,8 +275,16 @@ func (m *mistakes) checkPorts(path string, ports []Port) {
 }
 
 func (m *mistakes) checkFrontend(f *Frontend) {
-	if f.Kind != "logmel" {
-		m.add("frontend.kind", `want "logmel", got %q`, f.Kind)
+	switch f.Kind {
+	case "logmel":
+	case "whisper", "nemo", "ced": // audio/feature knows the rest
+		if f.Mels < 1 {
+			m.add("frontend.mels", "want 1 or more")
+		}
+		return
+	default:
+		m.add("frontend.kind", `want "logmel", "whisper", "nemo" or "ced", got %q`, f.Kind)
+		return
 	}
 	for _, field := range []struct {
 		path string
@@ -258,27 +308,58 @@ func (m *mistakes) checkFrontend(f *Frontend) {
 
 func (m *mistakes) checkFiles(model *Model) {
 	for _, name := range sorted(model.Manifest.Files) {
+		session := slices.Index(model.Manifest.Sessions, name)
+		if session < 0 {
+			if err := model.verifyFile(name); err != nil {
+				m.add("files."+name, "%v", err)
+			}
+			continue
+		}
 		b, err := model.read(name)
+		var g Graph
+		if err == nil {
+			g, err = ReadGraph(b)
+		}
+		var beside []string
+		if err == nil {
+			beside, err = model.externalFiles(name, g)
+		}
 		if err != nil {
 			m.add("files."+name, "%v", err)
 			continue
 		}
-		if !slices.Contains(model.Manifest.Sessions, name) {
-			continue
+		if len(beside) > 0 {
+			if model.external == nil {
+				model.external = map[string][]string{}
+			}
+			model.external[name] = beside
 		}
-		g, err := ReadGraph(b)
-		if err != nil {
-			m.add("files."+name, "%v", err)
-			continue
-		}
-		for _, location := range g.External {
-			m.add("files."+name, "keeps tensors in %q: export it with its tensors inside", location)
-		}
-		if name == model.Manifest.Sessions[0] {
+		m.checkTypes("files."+name, "input", g.Inputs)
+		m.checkTypes("files."+name, "output", g.Outputs)
+		if session == 0 {
 			m.checkGraph("inputs", model.Manifest.Inputs, g.Inputs)
 			m.checkGraph("outputs", model.Manifest.Outputs, g.Outputs)
 		}
 	}
+}
+
+// checkTypes names the ports of a graph whose elements no Tensor holds.
+func (m *mistakes) checkTypes(path, what string, ports []Port) {
+	for _, p := range ports {
+		if p.Type == "" {
+			m.add(path, "the graph's %s %q is no tensor: export the graph with tensors alone", what, p.Name)
+		} else if !slices.Contains(elementTypes, p.Type) {
+			m.add(path, "the graph's %s %q has type %s: export the graph with %s at its edges", what, p.Name, p.Type, anyOf(elementTypes))
+		}
+	}
+}
+
+// elementTypes are Element's types as manifests name them.
+var elementTypes = []string{"float32", "int64", "int32", "uint8", "bool"}
+
+func anyOf(names []string) string {
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // checkGraph compares the manifest's ports with the graph's. The manifest may

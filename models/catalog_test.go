@@ -94,7 +94,7 @@ func TestLoadReadsAModel(t *testing.T) {
 func TestLoadNamesEachMistake(t *testing.T) {
 	for name, c := range map[string]struct{ old, new, want string }{
 		"schema":           {"earshot.model/1", "earshot.model/2", `schema: want "earshot.model/1", got "earshot.model/2"`},
-		"name":             {"name: affine", "name: ../affine", `name: want small letters, digits and dashes, got "../affine"`},
+		"name":             {"name: affine", "name: ../affine", `name: want small letters, digits, dashes and dots, got "../affine"`},
 		"version":          {"version: 1", "version: 0", "version: want 1 or more, got 0"},
 		"version's type":   {"version: 1", "version: one", `version: want a whole number, got "one"`},
 		"no task":          {"task: topics\n", "", "task: is missing"},
@@ -108,7 +108,7 @@ func TestLoadNamesEachMistake(t *testing.T) {
 		"hash's form":      {"model.onnx: ", "model.onnx: x", "files.model.onnx: want a sha256"},
 		"outside":          {"words.txt:", "../words.txt:", "files.../words.txt: is not the path of a file inside the model's folder"},
 		"absent":           {"words.txt:", "others.txt:", "files.others.txt: open others.txt: file does not exist"},
-		"wrong hash":       {hash([]byte("a b c")), hash([]byte("c b a")), "files.words.txt: the file has sha256"},
+		"wrong hash":       {hash([]byte("a b c")), hash([]byte("c b a")), "files.words.txt: words.txt has sha256"},
 		"no sessions":      {"sessions: [model.onnx]\n", "", "sessions: is missing"},
 		"unknown session":  {"sessions: [model.onnx]", "sessions: [encoder.onnx]", `sessions[0]: "encoder.onnx" is not in files`},
 		"not ONNX":         {"sessions: [model.onnx]", "sessions: [words.txt]", "files.words.txt: not an ONNX model"},
@@ -125,7 +125,7 @@ func TestLoadNamesEachMistake(t *testing.T) {
 		"threshold":        {"threshold: 0.5", "threshold: 50", "labels[0].threshold: want 0 to 1, got 50"},
 		"front end":        {"window: 400", "window: 600", "frontend.window: want 1 sample or more, at most fft"},
 		"above half":       {"max_hz: 7600", "max_hz: 9000", "frontend.max_hz: want at most half of sample_rate"},
-		"front end's kind": {"logmel", "mfcc", `frontend.kind: want "logmel", got "mfcc"`},
+		"front end's kind": {"logmel", "mfcc", `frontend.kind: want "logmel", "whisper", "nemo" or "ced", got "mfcc"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Load(folder(t, c.old, c.new))

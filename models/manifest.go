@@ -16,14 +16,17 @@ type Manifest struct {
 	Licence   string            `yaml:"licence"`   // SPDX
 	Precision string            `yaml:"precision"` // "fp32", "fp16", "int8"
 	Languages []string          `yaml:"languages"` // BCP 47, where the model has any
-	Files     map[string]string `yaml:"files"`     // file name -> sha256; every file but model.yaml and the card
+	Files     map[string]string `yaml:"files"`     // file name -> sha256; every file but model.yaml and the card, graphs' external tensors too
 	Sessions  []string          `yaml:"sessions"`  // the files that are ONNX graphs to open
 	Inputs    []Port            `yaml:"inputs"`    // of the first session
 	Outputs   []Port            `yaml:"outputs"`
 	Frontend  *Frontend         `yaml:"frontend"` // absent: the model takes no audio features
 	Batch     Batch             `yaml:"batch"`
-	Labels    []Label           `yaml:"labels"`     // of the output's last axis, in order
-	Params    map[string]any    `yaml:"parameters"` // the task's own, decoded by DecodeParams
+	Labels    []Label           `yaml:"labels"` // of the output's last axis, in order
+	// LabelsFile is a file with the labels, in place of Labels, which Load then
+	// fills: AudioSet's class_labels_indices.csv, or one name a line.
+	LabelsFile string         `yaml:"labels_file"`
+	Params     map[string]any `yaml:"parameters"` // the task's own, decoded by DecodeParams
 }
 
 // Ref names a model in records and configuration: name@version.
@@ -51,9 +54,10 @@ type Label struct {
 	Threshold float64 `yaml:"threshold"` // score from which the class counts as present; 0: the task's default
 }
 
-// Frontend configures the log-mel front end (audio/feature).
+// Frontend configures the log-mel front end (audio/feature). All kinds but
+// "logmel" are presets: of the rest they take mels alone.
 type Frontend struct {
-	Kind       string  `yaml:"kind"`        // "logmel"
+	Kind       string  `yaml:"kind"`        // "logmel", "whisper", "nemo", "ced"
 	SampleRate int     `yaml:"sample_rate"` // Hz
 	FFT        int     `yaml:"fft"`         // samples
 	Window     int     `yaml:"window"`      // samples, periodic Hann
@@ -71,4 +75,6 @@ type Model struct {
 	Manifest Manifest
 	Files    fs.FS
 	SHA256   string // of model.yaml, which holds the hashes of all other files
+
+	external map[string][]string // a graph's file -> the files with its external tensors
 }

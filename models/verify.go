@@ -29,11 +29,7 @@ const verifySize = 160
 // of max_items alone. The error is about running it at all.
 func Verify(ctx context.Context, r Runtime, m *Model, device string) (Verification, error) {
 	v := Verification{Model: m.Manifest.Ref(), Device: device, Build: r.Build()}
-	graph, err := m.Read(m.Manifest.Sessions[0])
-	if err != nil {
-		return v, err
-	}
-	session, err := r.Open(ctx, graph, device)
+	session, err := m.Open(ctx, r, m.Manifest.Sessions[0], device)
 	if err != nil {
 		return v, fmt.Errorf("models: verify %s: %w", v.Model, err)
 	}

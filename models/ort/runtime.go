@@ -38,7 +38,7 @@ type Runtime struct {
 	build   string
 }
 
-var _ models.Runtime = (*Runtime)(nil)
+var _ models.FolderRuntime = (*Runtime)(nil)
 
 // environment is onnxruntime's own state, of which a process can have one, for
 // its whole life.
@@ -114,6 +114,16 @@ func (r *Runtime) Build() string { return r.build }
 // with tensors in other files, or with inputs or outputs that are no tensors
 // of the types that models.Element lists, is refused.
 func (r *Runtime) Open(ctx context.Context, graph []byte, device string) (models.Session, error) {
+	return r.open(ctx, graph, "", device)
+}
+
+// OpenIn is Open for a graph that may keep tensors in files of a folder. Whoever
+// calls it has checked where their locations lead (models.Model.Open does).
+func (r *Runtime) OpenIn(ctx context.Context, graph []byte, folder, device string) (models.Session, error) {
+	return r.open(ctx, graph, folder, device)
+}
+
+func (r *Runtime) open(ctx context.Context, graph []byte, folder, device string) (models.Session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("ort: open a session on %s: %w", device, err)
 	}
@@ -121,7 +131,7 @@ func (r *Runtime) Open(ctx context.Context, graph []byte, device string) (models
 	if err != nil {
 		return nil, fmt.Errorf("ort: open a session on %s: %w", device, err)
 	}
-	if len(ports.External) > 0 {
+	if len(ports.External) > 0 && folder == "" {
 		return nil, fmt.Errorf("ort: the graph keeps tensors in other files (%s): export it with its tensors inside", strings.Join(ports.External, ", "))
 	}
 	for _, p := range append(append([]models.Port{}, ports.Inputs...), ports.Outputs...) {
@@ -136,6 +146,12 @@ func (r *Runtime) Open(ctx context.Context, graph []byte, device string) (models
 		return nil, err
 	}
 	defer func() { _ = release(options.Destroy) }()
+	if len(ports.External) > 0 {
+		// onnxruntime_session_options_config_keys.h, since 1.20
+		if err := options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", folder); err != nil {
+			return nil, fmt.Errorf("ort: session options: %w", err)
+		}
+	}
 	native, err := onnx.NewDynamicAdvancedSessionWithONNXData(graph, names(ports.Inputs), names(ports.Outputs), options)
 	if err != nil {
 		return nil, fmt.Errorf("ort: open a session on %s: %w", device, classify(err))
