@@ -1,9 +1,7 @@
 package ads
 
 import (
-	"context"
 	"math"
-	"os"
 	"strings"
 	"testing"
 
@@ -11,55 +9,22 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/earshot-fm/earshot/dag/episode"
-	"github.com/earshot-fm/earshot/models"
-	"github.com/earshot-fm/earshot/models/ort"
+	"github.com/earshot-fm/earshot/models/modelstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// alone runs each item in a batch of its own.
-type alone struct {
-	runner   *Runner
-	sessions models.Sessions
-}
+type queue = modelstest.Queue[Window, float32]
 
-func (q alone) Do(ctx context.Context, w Window) (models.Answer[float32], error) {
-	out, err := q.runner.Run(ctx, q.sessions, []Window{w})
-	if err != nil {
-		return models.Answer[float32]{}, err
-	}
-	return models.Answer[float32]{Value: out[0], Batch: 1}, nil
-}
-
-func openFinder(t *testing.T) (*Finder, alone) {
+func openFinder(t *testing.T) (*Finder, queue) {
 	t.Helper()
-	m, err := models.Load(os.DirFS("../pack/earshot-ads"))
+	m := modelstest.BuiltIn(t, "earshot-ads")
+	q := modelstest.Direct[Window, float32](t, m, NewRunner)
+	task, err := New(m, q)
 	if err != nil {
 		t.Fatal(err)
 	}
-	runner, err := NewRunner(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rt, err := ort.New(ort.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	graph, err := m.Read("model.onnx")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := rt.Open(t.Context(), graph, "cpu")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	q := alone{runner, models.Sessions{"model.onnx": s}}
-	f, err := New(m, q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f, q
+	return task, q
 }
 
 // script makes segments of five seconds with half a second between.
@@ -117,12 +82,12 @@ in the market a kilo of apples was cheaper than a newspaper`), Duration: 30})
 func TestProbabilitiesDoNotDependOnTheBatch(t *testing.T) {
 	f, q := openFinder(t)
 	windows := f.windows(script(talkAndAd))
-	together, err := q.runner.Run(t.Context(), q.sessions, windows)
+	together, err := q.Runner.Run(t.Context(), q.Sessions, windows)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, w := range windows {
-		one, err := q.runner.Run(t.Context(), q.sessions, []Window{w})
+		one, err := q.Runner.Run(t.Context(), q.Sessions, []Window{w})
 		if err != nil || math.Float32bits(one[0]) != math.Float32bits(together[i]) {
 			t.Errorf("window %d: %v alone, %v together, %v", i, one, together[i], err)
 		}

@@ -3,62 +3,28 @@ package highlight
 import (
 	"context"
 	"math"
-	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/earshot-fm/earshot/dag/episode"
-	"github.com/earshot-fm/earshot/models"
-	"github.com/earshot-fm/earshot/models/ort"
+	"github.com/earshot-fm/earshot/models/modelstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// alone runs each item in a batch of its own.
-type alone struct {
-	runner  *Runner
-	session models.Sessions
-}
+type queue = modelstest.Queue[Item, Scores]
 
-func (q alone) Do(ctx context.Context, it Item) (models.Answer[Scores], error) {
-	out, err := q.runner.Run(ctx, q.session, []Item{it})
-	if err != nil {
-		return models.Answer[Scores]{}, err
-	}
-	return models.Answer[Scores]{Value: out[0], Batch: 1}, nil
-}
-
-func openRanker(t *testing.T) (*Ranker, alone) {
+func openRanker(t *testing.T) (*Ranker, queue) {
 	t.Helper()
-	m, err := models.Load(os.DirFS("../pack/earshot-highlight"))
+	m := modelstest.BuiltIn(t, "earshot-highlight")
+	q := modelstest.Direct[Item, Scores](t, m, NewRunner)
+	task, err := New(m, q)
 	if err != nil {
 		t.Fatal(err)
 	}
-	runner, err := NewRunner(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rt, err := ort.New(ort.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	graph, err := m.Read("model.onnx")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := rt.Open(t.Context(), graph, "cpu")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	q := alone{runner, models.Sessions{"model.onnx": s}}
-	r, err := New(m, q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r, q
+	return task, q
 }
 
 // talk is an episode of five minutes: greeting, talk, a story with applause at
@@ -129,11 +95,11 @@ func TestScoresDoNotDependOnTheBatch(t *testing.T) {
 			return it
 		}
 		a, b := draw(), draw()
-		single, err := q.runner.Run(context.Background(), q.session, []Item{a})
+		single, err := q.Runner.Run(context.Background(), q.Sessions, []Item{a})
 		if err != nil {
 			t.Fatal(err)
 		}
-		both, err := q.runner.Run(context.Background(), q.session, []Item{b, a})
+		both, err := q.Runner.Run(context.Background(), q.Sessions, []Item{b, a})
 		if err != nil {
 			t.Fatal(err)
 		}

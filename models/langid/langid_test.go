@@ -7,6 +7,7 @@ import (
 
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/modelstest"
 	"pgregory.net/rapid"
 )
 
@@ -56,7 +57,7 @@ func TestShortTapesAndLateSpeech(t *testing.T) {
 	for _, samples := range []int{1, 160, 8000, 64239, 64240, 64241, 70000} {
 		end := episode.Seconds(float64(samples) / 16000)
 		for _, start := range []episode.Seconds{0, end / 2, end * 0.99} {
-			w, err := d.window(t.Context(), tapeOf(t, make([]float32, samples)), start)
+			w, err := d.window(t.Context(), modelstest.Tape(t, make([]float32, samples)), start)
 			if err != nil || len(w.LogMel) != WindowFrames*64 {
 				t.Errorf("%d samples from %g s: %d values, error %v", samples, float64(start), len(w.LogMel), err)
 			}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/earshot-fm/earshot/audio/feature"
 	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/rows"
 )
 
 // WindowFrames is the length of every window, so that all of them share one
@@ -46,35 +47,31 @@ func (r *Runner) Cost(Window) float64 { return r.seconds }
 // Bucket is one for all: windows have one length.
 func (r *Runner) Bucket(Window) int { return WindowFrames }
 
-// Run gives the log-probabilities of each window. A lone window runs beside a
-// copy of itself, so that a batch's size does not show in its answer.
+// Run gives the log-probabilities of each window.
 func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Window) ([]LogP, error) {
-	size := WindowFrames * r.mels
-	rows := max(2, len(batch))
-	in := make([]float32, 0, rows*size)
-	for i := range rows {
-		w := batch[min(i, len(batch)-1)]
-		if len(w.LogMel) != size {
-			return nil, fmt.Errorf("langid: model %s: a window of %d values, want %d frames of %d", r.ref, len(w.LogMel), WindowFrames, r.mels)
-		}
-		in = append(in, w.LogMel...)
+	items := make([][]float32, len(batch))
+	for i, w := range batch {
+		items[i] = w.LogMel
 	}
-	answers, err := sessions[r.file].Run(ctx, map[string]models.Tensor{
-		r.in: models.NewTensor(in, int64(rows), WindowFrames, int64(r.mels)),
-	})
+	answers, err := rows.Run(ctx, sessions[r.file], r.in, items, WindowFrames, int64(r.mels))
 	if err != nil {
 		return nil, fmt.Errorf("langid: model %s: %w", r.ref, err)
 	}
-	p, err := models.Elements[float32](answers[r.out])
+	return logP(answers, r.ref, r.out, r.classes)
+}
+
+// logP reads one value a label of each item's row.
+func logP(answers rows.Answers, ref, output string, classes int) ([]LogP, error) {
+	each, shape, err := answers.Of(output)
 	if err != nil {
-		return nil, fmt.Errorf("langid: model %s: output %q: %w", r.ref, r.out, err)
+		return nil, fmt.Errorf("langid: model %s: %w", ref, err)
 	}
-	if len(p) != rows*r.classes {
-		return nil, fmt.Errorf("langid: model %s: output %q has shape %v, want [%d, %d]", r.ref, r.out, answers[r.out].Shape(), rows, r.classes)
-	}
-	out := make([]LogP, len(batch))
-	for i := range out {
-		out[i] = p[i*r.classes : (i+1)*r.classes : (i+1)*r.classes]
+	out := make([]LogP, len(each))
+	for i, p := range each {
+		if len(p) != classes {
+			return nil, fmt.Errorf("langid: model %s: output %q has shape %v an item, want one value for each of %d labels", ref, output, shape, classes)
+		}
+		out[i] = p
 	}
 	return out, nil
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/frames"
+	"github.com/earshot-fm/earshot/models/modelstest"
 	"pgregory.net/rapid"
 )
 
@@ -52,9 +54,9 @@ func TestSoundsAreFoundWhereTheyAre(t *testing.T) {
 func TestBatchDoesNotShow(t *testing.T) {
 	m := builtIn(t)
 	q := open(t, m)
-	var reference Track
+	var reference frames.Track
 	for _, copies := range []int{1, 2, 5} {
-		q.copies = copies
+		q.Copies = copies
 		d, err := New(m, q)
 		if err != nil {
 			t.Fatal(err)
@@ -85,7 +87,7 @@ func TestEmptyTapeHasNoEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, _, err := d.Detect(t.Context(), tapeOf(t, nil))
+	events, _, err := d.Detect(t.Context(), modelstest.Tape(t, nil))
 	if err != nil || events == nil || len(events) > 0 {
 		t.Errorf("%v, error %v", events, err)
 	}

@@ -1,7 +1,6 @@
 package topic
 
 import (
-	"context"
 	"math"
 	"os"
 	"slices"
@@ -13,54 +12,22 @@ import (
 
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
-	"github.com/earshot-fm/earshot/models/ort"
+	"github.com/earshot-fm/earshot/models/modelstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// alone runs each item in a batch of its own.
-type alone struct {
-	runner   *Runner
-	sessions models.Sessions
-}
+type queue = modelstest.Queue[Window, Probabilities]
 
-func (q alone) Do(ctx context.Context, w Window) (models.Answer[Probabilities], error) {
-	out, err := q.runner.Run(ctx, q.sessions, []Window{w})
-	if err != nil {
-		return models.Answer[Probabilities]{}, err
-	}
-	return models.Answer[Probabilities]{Value: out[0], Device: "cpu", Batch: 1}, nil
-}
-
-func openClassifier(t *testing.T) (*Classifier, alone) {
+func openClassifier(t *testing.T) (*Classifier, queue) {
 	t.Helper()
-	m, err := models.Load(os.DirFS("../pack/earshot-topics"))
+	m := modelstest.BuiltIn(t, "earshot-topics")
+	q := modelstest.Direct[Window, Probabilities](t, m, NewRunner)
+	task, err := New(m, q)
 	if err != nil {
 		t.Fatal(err)
 	}
-	runner, err := NewRunner(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rt, err := ort.New(ort.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	graph, err := m.Read("model.onnx")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := rt.Open(t.Context(), graph, "cpu")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	q := alone{runner, models.Sessions{"model.onnx": s}}
-	c, err := New(m, q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c, q
+	return task, q
 }
 
 func names(topics []episode.Topic) []string {
@@ -127,7 +94,7 @@ func TestClassifyMixed(t *testing.T) {
 func TestBatchIsInvisible(t *testing.T) {
 	c, q := openClassifier(t)
 	windows := c.windows(Text{Title: match, Transcript: []string{loaf}})
-	together, err := q.runner.Run(t.Context(), q.sessions, append(windows, windows...))
+	together, err := q.Runner.Run(t.Context(), q.Sessions, append(windows, windows...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,42 +5,38 @@ import (
 	"fmt"
 
 	"github.com/earshot-fm/earshot/audio"
-	"github.com/earshot-fm/earshot/audio/feature"
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/frames"
 )
-
-// inFlight is how many windows of one tape wait for their batch at once: six
-// minutes of audio, 8 MB of log-mel.
-const inFlight = 32
 
 // Detector finds the regions of a tape in which somebody speaks.
 type Detector struct {
-	queue   models.Queue[Window, Speech]
-	windows feature.Windows
+	tracker *frames.Tracker
 	regions Regions
-	ref     string
 }
+
+// NewRunner reads from the manifest how the model is fed.
+func NewRunner(m *models.Model) (*frames.Runner, error) { return frames.NewRunner(m) }
 
 // New makes a detector of a model and the queue that runs it. The manifest's
 // parameters are those of Regions; the label's threshold is Regions.Onset.
-func New(m *models.Model, q models.Queue[Window, Speech]) (*Detector, error) {
-	d := &Detector{queue: q, ref: m.Manifest.Ref()}
+func New(m *models.Model, q models.Queue[frames.Window, frames.Scores]) (*Detector, error) {
+	d, ref := new(Detector), m.Manifest.Ref()
 	if err := models.DecodeParams(m, &d.regions); err != nil {
 		return nil, err
 	}
-	if m.Manifest.Frontend == nil || len(m.Manifest.Labels) != 1 {
-		return nil, fmt.Errorf("vad: model %s: want a front end and the one label of speech, got %d labels", d.ref, len(m.Manifest.Labels))
+	if len(m.Manifest.Labels) != 1 {
+		return nil, fmt.Errorf("vad: model %s: want the one label of speech, got %d labels", ref, len(m.Manifest.Labels))
 	}
 	d.regions.Onset = m.Manifest.Labels[0].Threshold
 	if err := d.regions.Validate(); err != nil {
-		return nil, fmt.Errorf("vad: model %s: %w", d.ref, err)
+		return nil, fmt.Errorf("vad: model %s: %w", ref, err)
 	}
-	front, err := feature.New(feature.Config(*m.Manifest.Frontend))
-	if err != nil {
-		return nil, fmt.Errorf("vad: model %s: %w", d.ref, err)
+	var err error
+	if d.tracker, err = frames.NewTracker(m, q); err != nil {
+		return nil, fmt.Errorf("vad: %w", err)
 	}
-	d.windows = feature.Windows{Front: front, Frames: WindowFrames, Margin: margin}
 	return d, nil
 }
 
@@ -53,31 +49,11 @@ type Track struct {
 
 // Track reads the tape as it grows and gives the model's own answer.
 func (d *Detector) Track(ctx context.Context, tape audio.Reader) (Track, models.Usage, error) {
-	var kept []feature.Window
-	stream := models.NewStream(ctx, d.queue, inFlight)
-	samples, readErr := d.windows.Each(ctx, tape, func(w feature.Window) bool {
-		item := Window{LogMel: w.LogMel}
-		w.LogMel = nil
-		kept = append(kept, w)
-		return stream.Add(item)
-	})
-	answers, usage, err := stream.Wait()
-	usage.Model = d.ref
-	if readErr != nil {
-		return Track{}, usage, fmt.Errorf("vad: read the tape: %w", readErr)
-	}
+	all, usage, err := d.tracker.Track(ctx, tape)
 	if err != nil {
 		return Track{}, usage, fmt.Errorf("vad: %w", err)
 	}
-	config := d.windows.Front.Config()
-	track := Track{Duration: episode.Seconds(float64(samples) / audio.TapeRate)}
-	for i, w := range kept {
-		stride := WindowFrames / len(answers[i])
-		track.Step = episode.Seconds(config.Seconds(stride))
-		from, to := (w.From-w.First)/stride, (w.To-w.First+stride-1)/stride
-		track.Probability = append(track.Probability, answers[i][from:to]...)
-	}
-	return track, usage, nil
+	return Track{Probability: all.Probability[0], Step: all.Step, Duration: all.Duration}, usage, nil
 }
 
 // Detect gives the regions of speech, in order, apart from each other and

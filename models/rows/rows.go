@@ -1,0 +1,64 @@
+// Package rows runs items of one size as the rows of one tensor: what every
+// model does that takes a fixed window and answers with a row for it.
+package rows
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/earshot-fm/earshot/models"
+)
+
+// Answers are a graph's outputs for a batch of items.
+type Answers struct {
+	tensors     map[string]models.Tensor
+	items, rows int
+}
+
+// Run takes items through a graph of one input, [items, shape...]. A lone item
+// runs beside a copy of itself, so that a batch's size does not show in its
+// answer: the kernels for one row round otherwise than those for many. Its
+// errors are the session's, and an item of another size than the shape's.
+func Run(ctx context.Context, s models.Session, input string, items [][]float32, shape ...int64) (Answers, error) {
+	size := int64(1)
+	for _, d := range shape {
+		size *= d
+	}
+	rows := max(2, len(items))
+	in := make([]float32, 0, int64(rows)*size)
+	for i := range rows {
+		item := items[min(i, len(items)-1)]
+		if int64(len(item)) != size {
+			return Answers{}, fmt.Errorf("an item of %d values, want %v", len(item), shape)
+		}
+		in = append(in, item...)
+	}
+	tensors, err := s.Run(ctx, map[string]models.Tensor{
+		input: models.NewTensor(in, append([]int64{int64(rows)}, shape...)...),
+	})
+	return Answers{tensors: tensors, items: len(items), rows: rows}, err
+}
+
+// Of gives each item its row of an output, and the row's shape. An output of
+// one row only, where there are more items, is an error, as is one that is
+// not float32.
+func (a Answers) Of(output string) (each [][]float32, shape []int64, err error) {
+	t, ok := a.tensors[output]
+	if !ok {
+		return nil, nil, fmt.Errorf("the graph gave no output %q", output)
+	}
+	values, err := models.Elements[float32](t)
+	if err != nil {
+		return nil, nil, fmt.Errorf("output %q: %w", output, err)
+	}
+	shape = t.Shape()
+	if len(shape) == 0 || shape[0] != int64(a.rows) {
+		return nil, nil, fmt.Errorf("output %q has shape %v for %d items: its first dimension must be the batch", output, shape, a.rows)
+	}
+	size := len(values) / a.rows
+	each = make([][]float32, a.items)
+	for i := range each {
+		each[i] = values[i*size : (i+1)*size : (i+1)*size]
+	}
+	return each, shape[1:], nil
+}
