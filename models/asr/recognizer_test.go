@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -14,61 +13,14 @@ import (
 	"github.com/earshot-fm/earshot/audio"
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
-	"github.com/earshot-fm/earshot/models/ort"
-	"github.com/earshot-fm/earshot/models/pack"
+	"github.com/earshot-fm/earshot/models/modelstest"
 )
 
-func builtIn(t testing.TB) *models.Model {
+func builtIn(t testing.TB) *models.Model { return modelstest.BuiltIn(t, "earshot-en") }
+
+func open(t testing.TB, m *models.Model) modelstest.Queue[Piece, Posteriors] {
 	t.Helper()
-	files, err := fs.Sub(pack.Files(), "earshot-en")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := models.Load(files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-// direct is a queue that runs each item at once, in a batch of its own.
-type direct struct {
-	runner   *Runner
-	sessions models.Sessions
-}
-
-func (d direct) Do(ctx context.Context, p Piece) (models.Answer[Posteriors], error) {
-	out, err := d.runner.Run(ctx, d.sessions, []Piece{p})
-	if err != nil {
-		return models.Answer[Posteriors]{}, err
-	}
-	return models.Answer[Posteriors]{Value: out[0], Device: "cpu", Batch: 1}, nil
-}
-
-func open(t testing.TB, m *models.Model) direct {
-	t.Helper()
-	runtime, err := ort.New(ort.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	graph, err := m.Read("model.onnx")
-	if err != nil {
-		t.Fatal(err)
-	}
-	session, err := runtime.Open(context.Background(), graph, "cpu")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := session.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	runner, err := NewRunner(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return direct{runner, models.Sessions{"model.onnx": session}}
+	return modelstest.Direct[Piece, Posteriors](t, m, NewRunner)
 }
 
 // heldOut is speech of sentences and of a voice that training never met
@@ -161,12 +113,12 @@ func TestAPieceIsHeardAloneAsAmongOthers(t *testing.T) {
 		from := samplesAt(s.Start)
 		pieces = append(pieces, Piece{Start: s.Start, Samples: tape[from : from+2*audio.TapeRate]})
 	}
-	together, err := d.runner.Run(t.Context(), d.sessions, pieces)
+	together, err := d.Runner.Run(t.Context(), d.Sessions, pieces)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, p := range pieces {
-		alone, err := d.runner.Run(t.Context(), d.sessions, []Piece{p})
+		alone, err := d.Runner.Run(t.Context(), d.Sessions, []Piece{p})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +131,7 @@ func TestAPieceIsHeardAloneAsAmongOthers(t *testing.T) {
 func TestAPieceShorterThanAWindowIsNoError(t *testing.T) {
 	m := builtIn(t)
 	d := open(t, m)
-	out, err := d.runner.Run(t.Context(), d.sessions, []Piece{{Samples: make([]float32, 7)}})
+	out, err := d.Runner.Run(t.Context(), d.Sessions, []Piece{{Samples: make([]float32, 7)}})
 	if err != nil || len(out) != 1 || len(out[0].LogP) != out[0].Classes {
 		t.Errorf("posteriors %v, error %v", out, err)
 	}
@@ -243,7 +195,7 @@ func BenchmarkDecode(b *testing.B) {
 	}
 	tape, speech, _ := heldOut(b)
 	from, to := samplesAt(speech[0].Start), samplesAt(speech[1].End)
-	out, err := d.runner.Run(b.Context(), d.sessions, []Piece{{Samples: tape[from:to]}})
+	out, err := d.Runner.Run(b.Context(), d.Sessions, []Piece{{Samples: tape[from:to]}})
 	if err != nil {
 		b.Fatal(err)
 	}
