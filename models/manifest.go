@@ -35,9 +35,9 @@ func (m *Manifest) Ref() string { return fmt.Sprintf("%s@%d", m.Name, m.Version)
 // Port is one input or output of a graph. A dimension is a number or a name
 // ("batch", "frames"); the name stands for any size.
 type Port struct {
-	Name  string   `yaml:"name"`
-	Type  string   `yaml:"type"` // "float32", "int64", "int32", "uint8", "bool"
-	Shape []string `yaml:"shape"`
+	Name  string   `yaml:"name" json:"name"`
+	Type  string   `yaml:"type" json:"type"` // "float32", "int64", "int32", "uint8", "bool"
+	Shape []string `yaml:"shape" json:"shape"`
 }
 
 // Batch says how items may be put together.
@@ -68,6 +68,7 @@ type Frontend struct {
 	Scale      string  `yaml:"scale"`     // "htk"
 	Floor      float64 `yaml:"floor"`     // added to the mel power before the natural logarithm
 	Normalise  string  `yaml:"normalise"` // "none", or "item": mean per mel channel, then one deviation + 1e-3
+	Pad        string  `yaml:"pad"`       // "nemo" alone: "constant" or, for what NeMo exported before 2.1, "reflect"
 }
 
 // Model is a manifest with its files, checked against their sha256.

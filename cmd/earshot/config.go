@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,11 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
 
-	"github.com/earshot-fm/earshot/dag"
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/dag/episode"
-	"github.com/earshot-fm/earshot/models"
-	"github.com/earshot-fm/earshot/models/pack"
 )
 
 // config is the whole configuration: a YAML document, strictly decoded over
@@ -31,6 +27,8 @@ type config struct {
 	Storage    storageConfig      `yaml:"storage"`
 	Worker     workerConfig       `yaml:"worker"`
 	Graph      yaml.Node          `yaml:"graph"`
+
+	chosen []string // --models: folders whose models take over the nodes of their tasks
 }
 
 type modelsConfig struct {
@@ -79,6 +77,12 @@ func defaultConfig() config {
 
 // loadConfig reads the configuration, or the defaults where there is no file.
 func (a *app) loadConfig() (config, error) {
+	c, err := a.readConfig()
+	c.chosen = a.models
+	return c, err
+}
+
+func (a *app) readConfig() (config, error) {
 	c := defaultConfig()
 	if a.configPath != "" {
 		b, err := os.ReadFile(a.configPath)
@@ -134,38 +138,6 @@ func (c *config) check() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// catalog loads the built-in models and those of the configured folders.
-func (c *config) catalog() (*models.Catalog, error) {
-	sources := []fs.FS{pack.Files()}
-	for _, dir := range c.Models.Folders {
-		if _, err := os.Stat(dir); err != nil {
-			return nil, exit(exitUsage, fmt.Errorf("config: models.folders: %w", err))
-		}
-		sources = append(sources, os.DirFS(dir))
-	}
-	return models.LoadCatalog(sources...)
-}
-
-// spec reads the graph in force, in terms of the catalog's models.
-func (c *config) spec(catalog *models.Catalog) (*dag.Spec, error) {
-	byTask := map[string][]string{}
-	for _, m := range catalog.All() {
-		byTask[m.Manifest.Task] = append(byTask[m.Manifest.Task], m.Manifest.Name, m.Manifest.Ref())
-	}
-	v := enrich.Vocabulary(byTask)
-	var spec *dag.Spec
-	var err error
-	if c.Graph.Kind == 0 {
-		spec, err = dag.ParseSpec(enrich.DefaultGraph, v)
-	} else {
-		spec, err = dag.DecodeSpec(&c.Graph, v)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return spec, enrich.Check(spec)
 }
 
 // print writes the configuration in force as YAML.

@@ -35,6 +35,7 @@ func newDemo(a *app) *cobra.Command {
 			return a.demo(cmd.Context(), sample, out)
 		},
 	}
+	a.modelsFlag(c)
 	c.Flags().StringVar(&sample, "sample", "sample", "folder of the sample: feed/ and truth/")
 	c.Flags().StringVar(&out, "out", "demo-out", "folder for what the demo leaves")
 	return c

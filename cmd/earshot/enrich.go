@@ -90,6 +90,7 @@ to a folder.`,
 			return errors.Join(errs...)
 		},
 	}
+	a.modelsFlag(c)
 	f := c.Flags()
 	f.StringVar(&o.out, "out", "", "folder for records, transcripts and previews")
 	f.StringVar(&o.title, "title", "", "the episode's title (default: the file's name)")

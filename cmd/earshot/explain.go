@@ -15,7 +15,7 @@ import (
 )
 
 func newExplain(a *app) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "explain ID|FILE|URL",
 		Short: "Say what became of each node in an episode's last run, and why",
 		Args:  args(cobra.ExactArgs(1)),
@@ -52,6 +52,8 @@ func newExplain(a *app) *cobra.Command {
 			return nil
 		},
 	}
+	a.modelsFlag(c)
+	return c
 }
 
 // printDecisions writes one line a node.

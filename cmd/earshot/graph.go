@@ -26,7 +26,7 @@ func newGraph(a *app) *cobra.Command {
 		spec, err := cfg.spec(catalog)
 		return spec, exit(exitUsage, err)
 	}
-	c.AddCommand(&cobra.Command{
+	show := &cobra.Command{
 		Use:   "show",
 		Short: "List the nodes, what each needs, and its model",
 		Args:  args(cobra.NoArgs),
@@ -41,7 +41,8 @@ func newGraph(a *app) *cobra.Command {
 			printGraph(a.out, spec)
 			return nil
 		},
-	}, &cobra.Command{
+	}
+	check := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configured graph",
 		Args:  args(cobra.NoArgs),
@@ -53,7 +54,10 @@ func newGraph(a *app) *cobra.Command {
 			_, err = fmt.Fprintf(a.out, "the graph is good: %d nodes\n", len(spec.Nodes))
 			return err
 		},
-	})
+	}
+	a.modelsFlag(show)
+	a.modelsFlag(check)
+	c.AddCommand(show, check)
 	return c
 }
 

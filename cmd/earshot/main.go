@@ -80,6 +80,7 @@ type app struct {
 	out, err io.Writer
 
 	configPath string
+	models     []string // --models
 	state      string
 	format     string // "text" or "json"
 	verbose    bool

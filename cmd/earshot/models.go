@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -13,21 +15,13 @@ import (
 )
 
 func newModels(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "models", Short: "List or verify the models"}
-	load := func() (*models.Catalog, error) {
-		cfg, err := a.loadConfig()
-		if err != nil {
-			return nil, err
-		}
-		catalog, err := cfg.catalog()
-		return catalog, exit(exitUsage, err)
-	}
-	c.AddCommand(&cobra.Command{
+	c := &cobra.Command{Use: "models", Short: "List, show, verify or add models"}
+	list := &cobra.Command{
 		Use:   "list",
 		Short: "List the models of the built-in pack and the configured folders",
 		Args:  args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			catalog, err := load()
+			catalog, err := a.loadCatalog()
 			if err != nil {
 				return err
 			}
@@ -37,49 +31,114 @@ func newModels(a *app) *cobra.Command {
 			t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(t, "MODEL\tTASK\tFAMILY\tPRECISION\tLANGUAGES\tLICENCE")
 			for _, m := range modelList(catalog) {
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Model, m.Task, m.Family, m.Precision, strings.Join(m.Languages, " "), m.Licence)
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Model, m.Task, m.Family, m.Precision, few(m.Languages, 8), m.Licence)
 			}
 			return t.Flush()
 		},
-	}, &cobra.Command{
+	}
+	verify := &cobra.Command{
 		Use:   "verify [MODEL…]",
 		Short: "Run models on fixed input: shapes, finiteness, and that a batch does not change its items, bit by bit",
+		Long: `Run models on fixed input, and check shapes, finiteness, and that an item's
+output does not depend on the batch it travels in, bit by bit.
+
+A graph that takes features is run on noise of its declared shapes; then the
+model's task is done for a fixed episode of half a minute, and the items that
+came of it are run again in other batches.`,
 		RunE: func(cmd *cobra.Command, refs []string) error {
-			catalog, err := load()
+			chosen, err := a.chooseModels(refs)
 			if err != nil {
 				return err
-			}
-			chosen := catalog.All()
-			if len(refs) > 0 {
-				chosen = nil
-				for _, ref := range refs {
-					m, err := catalog.Get(ref)
-					if err != nil {
-						return exit(exitUsage, err)
-					}
-					chosen = append(chosen, m)
-				}
 			}
 			runtime, err := ort.New(ort.Options{})
 			if err != nil {
 				return exit(exitMissingPart, err)
 			}
 			var errs []error
+			all := []verifiedModel{}
 			for _, m := range chosen {
-				v, err := models.Verify(cmd.Context(), runtime, m, "cpu")
-				switch {
-				case err != nil:
-					errs = append(errs, err)
-				case len(v.Faults) > 0:
-					errs = append(errs, fmt.Errorf("%s: %s", m.Manifest.Ref(), strings.Join(v.Faults, "; ")))
-				default:
-					fmt.Fprintf(a.out, "%s: good (batches of %v on %s)\n", m.Manifest.Ref(), v.Batches, v.Build)
+				v, err := verifyModel(cmd.Context(), runtime, m)
+				if err != nil {
+					v.Faults = append(v.Faults, err.Error())
 				}
+				if len(v.Faults) > 0 {
+					errs = append(errs, fmt.Errorf("%s: %s", m.Manifest.Ref(), strings.Join(v.Faults, "; ")))
+				} else if a.format != "json" {
+					fmt.Fprintf(a.out, "%s: good (%s)\n", v.Model, v.told())
+				}
+				all = append(all, v)
+			}
+			if a.format == "json" {
+				errs = append(errs, a.json(all))
 			}
 			return errors.Join(errs...)
 		},
-	})
+	}
+	show := &cobra.Command{
+		Use:   "show MODEL",
+		Short: "Say what a model is: licence, files, ports, labels, its card's beginning, and which nodes use it",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, refs []string) error {
+			chosen, err := a.chooseModels(refs)
+			if err != nil {
+				return err
+			}
+			s, err := a.describe(chosen[0])
+			if err != nil {
+				return err
+			}
+			if a.format == "json" {
+				return a.json(s)
+			}
+			return s.print(a.out)
+		},
+	}
+	for _, sub := range []*cobra.Command{list, verify, show} {
+		a.modelsFlag(sub)
+		c.AddCommand(sub)
+	}
 	return c
+}
+
+func (a *app) loadCatalog() (*models.Catalog, error) {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	catalog, err := cfg.catalog()
+	return catalog, exit(exitUsage, err)
+}
+
+// chooseModels finds models by their references; none means all that there are
+// or, with --models, all of those folders.
+func (a *app) chooseModels(refs []string) ([]*models.Model, error) {
+	catalog, err := a.loadCatalog()
+	if err != nil {
+		return nil, err
+	}
+	if len(refs) == 0 && len(a.models) == 0 {
+		return catalog.All(), nil
+	}
+	var chosen []*models.Model
+	if len(refs) == 0 {
+		sources := make([]fs.FS, len(a.models))
+		for i, dir := range a.models {
+			sources[i] = models.Dir(dir)
+		}
+		own, err := models.LoadCatalog(sources...)
+		if err != nil {
+			return nil, exit(exitUsage, err)
+		}
+		return own.All(), nil
+	}
+	for _, ref := range refs {
+		m, err := catalog.Get(ref)
+		if err != nil {
+			return nil, exit(exitUsage, err)
+		}
+		chosen = append(chosen, m)
+	}
+	return chosen, nil
 }
 
 // listedModel is a model in models list's JSON.
@@ -100,4 +159,12 @@ func modelList(c *models.Catalog) []listedModel {
 		out = append(out, listedModel{f.Ref(), f.Task, f.Family, f.Precision, f.Languages, f.Licence, m.SHA256})
 	}
 	return out
+}
+
+// few shows the first of a list, and how many there are besides.
+func few(list []string, n int) string {
+	if len(list) <= n {
+		return strings.Join(list, " ")
+	}
+	return fmt.Sprintf("%s … (%d)", strings.Join(slices.Clone(list[:n]), " "), len(list))
 }

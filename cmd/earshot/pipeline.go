@@ -120,7 +120,7 @@ func openPipeline(ctx context.Context, c config, state string) (_ *pipeline, err
 	}
 	identities := map[string]string{"decode": decoder.Build(), "preview": encoder.Build()}
 	if err := p.tasks(spec, runtime, &ports, identities); err != nil {
-		return nil, err
+		return nil, exit(exitUsage, err)
 	}
 	p.enricher, err = enrich.New(enrich.Options{
 		Spec:       spec,

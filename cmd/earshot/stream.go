@@ -64,6 +64,7 @@ second signal ends at once; nothing is lost by that either.`,
 			return s.run(ctx, feeds, untilEmpty)
 		},
 	}
+	a.modelsFlag(c)
 	f := c.Flags()
 	f.StringArrayVar(&feeds, "feed", nil, "address of an RSS feed to poll; may be repeated")
 	f.BoolVar(&untilEmpty, "until-empty", false, "end when the queue is empty (and each feed was polled once)")

@@ -8,15 +8,10 @@ import (
 	"github.com/earshot-fm/earshot/dag"
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/dag/episode"
-	"github.com/earshot-fm/earshot/gpu"
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/ads"
-	"github.com/earshot-fm/earshot/models/asr"
 	"github.com/earshot-fm/earshot/models/highlight"
-	"github.com/earshot-fm/earshot/models/langid"
-	"github.com/earshot-fm/earshot/models/sound"
 	"github.com/earshot-fm/earshot/models/topic"
-	"github.com/earshot-fm/earshot/models/vad"
 )
 
 // tasks gives every node that runs a model its port, and adds the model's
@@ -28,7 +23,7 @@ func (p *pipeline) tasks(spec *dag.Spec, runtime models.Runtime, ports *enrich.P
 		}
 		m, err := p.catalog.Get(n.Model)
 		if err == nil {
-			err = p.task(n.Name, m, ports)
+			err = fit(host{scheduler: p.scheduler}, n.Name, m, ports)
 		}
 		if err != nil {
 			return fmt.Errorf("config: graph.nodes.%s.model: %w", n.Name, err)
@@ -36,37 +31,6 @@ func (p *pipeline) tasks(spec *dag.Spec, runtime models.Runtime, ports *enrich.P
 		identities[n.Name] = fmt.Sprintf("%s %s %s cpu", m.Manifest.Ref(), m.SHA256, runtime.Build())
 	}
 	return nil
-}
-
-func (p *pipeline) task(node string, m *models.Model, ports *enrich.Ports) (err error) {
-	switch node {
-	case "speech":
-		ports.Speech, err = newSpeech(p.scheduler, m)
-	case "language":
-		ports.Language, err = newLanguage(p.scheduler, m)
-	case "transcript":
-		ports.Transcript, err = newTranscript(p.scheduler, m)
-	case "sound-events":
-		ports.Sounds, err = newSounds(p.scheduler, m)
-	case "topics":
-		ports.Topics, err = newTopics(p.scheduler, m)
-	case "ads":
-		ports.Ads, err = newAds(p.scheduler, m)
-	case "highlight":
-		ports.Highlight, err = newHighlight(p.scheduler, m)
-	default:
-		err = fmt.Errorf("node %q runs no model", node)
-	}
-	return err
-}
-
-// lineUp makes a task's queue from its model and runner.
-func lineUp[In, Out any, R models.Runner[In, Out]](s *gpu.Scheduler, m *models.Model, newRunner func(*models.Model) (R, error)) (*gpu.Queue[In, Out], error) {
-	r, err := newRunner(m)
-	if err != nil {
-		return nil, err
-	}
-	return gpu.NewQueue[In, Out](s, m, r)
 }
 
 // use fits a task's usage to the record's.
@@ -78,121 +42,146 @@ func use(u models.Usage) enrich.Use {
 	return e
 }
 
-type speechTask struct{ *vad.Detector }
+// The types below fit the models' packages to the graph's ports. Each family
+// of a task has the same method.
 
-func newSpeech(s *gpu.Scheduler, m *models.Model) (enrich.SpeechDetector, error) {
-	q, err := lineUp(s, m, vad.NewRunner)
-	if err != nil {
-		return nil, err
+type speechTask struct {
+	d interface {
+		Detect(ctx context.Context, tape audio.Reader) ([]episode.Span, models.Usage, error)
 	}
-	d, err := vad.New(m, q)
-	return speechTask{d}, err
 }
 
 func (t speechTask) Detect(ctx context.Context, tape audio.Reader) ([]episode.Span, enrich.Use, error) {
-	spans, u, err := t.Detector.Detect(ctx, tape)
+	spans, u, err := t.d.Detect(ctx, tape)
 	return spans, use(u), err
 }
 
-type languageTask struct{ *langid.Identifier }
-
-func newLanguage(s *gpu.Scheduler, m *models.Model) (enrich.LanguageIdentifier, error) {
-	q, err := lineUp(s, m, langid.NewRunner)
-	if err != nil {
-		return nil, err
+func speech[In, Out any, R models.Runner[In, Out], T interface {
+	Detect(ctx context.Context, tape audio.Reader) ([]episode.Span, models.Usage, error)
+}](newRunner func(*models.Model) (R, error), newTask func(*models.Model, models.Queue[In, Out]) (T, error)) fitting {
+	return func(h host, m *models.Model, ports *enrich.Ports) error {
+		t, err := lineUp(h, m, newRunner, newTask)
+		ports.Speech = speechTask{t}
+		return err
 	}
-	i, err := langid.New(m, q)
-	return languageTask{i}, err
+}
+
+type languageTask struct {
+	i interface {
+		Identify(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Language, models.Usage, error)
+	}
 }
 
 func (t languageTask) Identify(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Language, enrich.Use, error) {
-	l, u, err := t.Identifier.Identify(ctx, tape, speech)
+	l, u, err := t.i.Identify(ctx, tape, speech)
 	return l, use(u), err
 }
 
-type transcriptTask struct{ *asr.Recognizer }
-
-func newTranscript(s *gpu.Scheduler, m *models.Model) (enrich.Transcriber, error) {
-	q, err := lineUp(s, m, asr.NewRunner)
-	if err != nil {
-		return nil, err
+func language[In, Out any, R models.Runner[In, Out], T interface {
+	Identify(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Language, models.Usage, error)
+}](newRunner func(*models.Model) (R, error), newTask func(*models.Model, models.Queue[In, Out]) (T, error)) fitting {
+	return func(h host, m *models.Model, ports *enrich.Ports) error {
+		t, err := lineUp(h, m, newRunner, newTask)
+		ports.Language = languageTask{t}
+		return err
 	}
-	r, err := asr.New(m, q)
-	return transcriptTask{r}, err
 }
 
+type transcriptTask struct {
+	r interface {
+		Transcribe(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Transcript, models.Usage, error)
+	}
+	languages []string
+}
+
+func (t transcriptTask) Languages() []string { return t.languages }
+
 func (t transcriptTask) Transcribe(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Transcript, enrich.Use, error) {
-	tr, u, err := t.Recognizer.Transcribe(ctx, tape, speech)
+	tr, u, err := t.r.Transcribe(ctx, tape, speech)
 	return tr, use(u), err
 }
 
-type soundTask struct{ *sound.Detector }
-
-func newSounds(s *gpu.Scheduler, m *models.Model) (enrich.SoundDetector, error) {
-	q, err := lineUp(s, m, sound.NewRunner)
-	if err != nil {
-		return nil, err
+func transcript[In, Out any, R models.Runner[In, Out], T interface {
+	Transcribe(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Transcript, models.Usage, error)
+}](newRunner func(*models.Model) (R, error), newTask func(*models.Model, models.Queue[In, Out]) (T, error)) fitting {
+	return func(h host, m *models.Model, ports *enrich.Ports) error {
+		t, err := lineUp(h, m, newRunner, newTask)
+		ports.Transcript = transcriptTask{t, m.Manifest.Languages}
+		return err
 	}
-	d, err := sound.New(m, q)
-	return soundTask{d}, err
+}
+
+type soundTask struct {
+	d interface {
+		Detect(ctx context.Context, tape audio.Reader) ([]episode.SoundEvent, models.Usage, error)
+	}
 }
 
 func (t soundTask) Detect(ctx context.Context, tape audio.Reader) ([]episode.SoundEvent, enrich.Use, error) {
-	events, u, err := t.Detector.Detect(ctx, tape)
+	events, u, err := t.d.Detect(ctx, tape)
 	return events, use(u), err
 }
 
+func sounds[In, Out any, R models.Runner[In, Out], T interface {
+	Detect(ctx context.Context, tape audio.Reader) ([]episode.SoundEvent, models.Usage, error)
+}](newRunner func(*models.Model) (R, error), newTask func(*models.Model, models.Queue[In, Out]) (T, error)) fitting {
+	return func(h host, m *models.Model, ports *enrich.Ports) error {
+		t, err := lineUp(h, m, newRunner, newTask)
+		ports.Sounds = soundTask{t}
+		return err
+	}
+}
+
 type topicTask struct {
-	*topic.Classifier
+	c interface {
+		Classify(ctx context.Context, text topic.Text) ([]episode.Topic, models.Usage, error)
+	}
 	languages []string
 }
 
 func (t topicTask) Languages() []string { return t.languages }
-
-func newTopics(s *gpu.Scheduler, m *models.Model) (enrich.TopicClassifier, error) {
-	q, err := lineUp(s, m, topic.NewRunner)
-	if err != nil {
-		return nil, err
-	}
-	c, err := topic.New(m, q)
-	return topicTask{c, m.Manifest.Languages}, err
-}
 
 func (t topicTask) Classify(ctx context.Context, text enrich.Text) ([]episode.Topic, enrich.Use, error) {
 	in := topic.Text{Title: text.Title, Description: text.Description}
 	for _, s := range text.Transcript {
 		in.Transcript = append(in.Transcript, s.Text)
 	}
-	topics, u, err := t.Classifier.Classify(ctx, in)
+	topics, u, err := t.c.Classify(ctx, in)
 	return topics, use(u), err
 }
 
-type adTask struct{ *ads.Finder }
-
-func newAds(s *gpu.Scheduler, m *models.Model) (enrich.AdFinder, error) {
-	q, err := lineUp(s, m, ads.NewRunner)
-	if err != nil {
-		return nil, err
+func topics[In, Out any, R models.Runner[In, Out], T interface {
+	Classify(ctx context.Context, text topic.Text) ([]episode.Topic, models.Usage, error)
+}](newRunner func(*models.Model) (R, error), newTask func(*models.Model, models.Queue[In, Out]) (T, error)) fitting {
+	return func(h host, m *models.Model, ports *enrich.Ports) error {
+		t, err := lineUp(h, m, newRunner, newTask)
+		ports.Topics = topicTask{t, m.Manifest.Languages}
+		return err
 	}
-	f, err := ads.New(m, q)
-	return adTask{f}, err
+}
+
+type adTask struct {
+	f interface {
+		Find(ctx context.Context, e ads.Evidence) ([]episode.Ad, models.Usage, error)
+	}
 }
 
 func (t adTask) Find(ctx context.Context, segments []episode.Segment, sounds []episode.SoundEvent, duration episode.Seconds) ([]episode.Ad, enrich.Use, error) {
-	found, u, err := t.Finder.Find(ctx, ads.Evidence{Segments: segments, SoundEvents: sounds, Duration: duration})
+	found, u, err := t.f.Find(ctx, ads.Evidence{Segments: segments, SoundEvents: sounds, Duration: duration})
 	return found, use(u), err
 }
 
-type highlightTask struct{ *highlight.Ranker }
-
-func newHighlight(s *gpu.Scheduler, m *models.Model) (enrich.Ranker, error) {
-	q, err := lineUp(s, m, highlight.NewRunner)
-	if err != nil {
-		return nil, err
+func advertisements[In, Out any, R models.Runner[In, Out], T interface {
+	Find(ctx context.Context, e ads.Evidence) ([]episode.Ad, models.Usage, error)
+}](newRunner func(*models.Model) (R, error), newTask func(*models.Model, models.Queue[In, Out]) (T, error)) fitting {
+	return func(h host, m *models.Model, ports *enrich.Ports) error {
+		t, err := lineUp(h, m, newRunner, newTask)
+		ports.Ads = adTask{t}
+		return err
 	}
-	r, err := highlight.New(m, q)
-	return highlightTask{r}, err
 }
+
+type highlightTask struct{ r *highlight.Ranker }
 
 func (t highlightTask) Rank(ctx context.Context, candidates []episode.Span, f enrich.Findings) ([]float64, enrich.Use, error) {
 	shortTerm := make([]float64, len(f.Heard.ShortTerm))
@@ -208,6 +197,14 @@ func (t highlightTask) Rank(ctx context.Context, candidates []episode.Span, f en
 		ShortTerm:   shortTerm,
 		Soundbites:  f.Soundbites,
 	})
-	scores, u, err := t.Ranker.Rank(ctx, features)
+	scores, u, err := t.r.Rank(ctx, features)
 	return scores, use(u), err
+}
+
+func ranking[In, Out any, R models.Runner[In, Out]](newRunner func(*models.Model) (R, error), newTask func(*models.Model, models.Queue[In, Out]) (*highlight.Ranker, error)) fitting {
+	return func(h host, m *models.Model, ports *enrich.Ports) error {
+		t, err := lineUp(h, m, newRunner, newTask)
+		ports.Highlight = highlightTask{t}
+		return err
+	}
 }

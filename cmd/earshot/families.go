@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/earshot-fm/earshot/dag/enrich"
+	"github.com/earshot-fm/earshot/gpu"
+	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/ads"
+	"github.com/earshot-fm/earshot/models/asr"
+	"github.com/earshot-fm/earshot/models/highlight"
+	"github.com/earshot-fm/earshot/models/langid"
+	"github.com/earshot-fm/earshot/models/sound"
+	"github.com/earshot-fm/earshot/models/topic"
+	"github.com/earshot-fm/earshot/models/vad"
+)
+
+// families are the kinds of model that can do each task, by the family that a
+// manifest names: another kind is a line here. A task is named as its node.
+var families = map[string]map[string]fitting{
+	"speech": {
+		"frame-classifier": speech(vad.NewRunner, vad.New),
+	},
+	"language": {
+		"window-classifier": language(langid.NewRunner, langid.New),
+	},
+	"transcript": {
+		"ctc-phones": transcript(asr.NewRunner, asr.New),
+	},
+	"sound-events": {
+		"frame-classifier": sounds(sound.NewRunner, sound.New),
+	},
+	"topics": {
+		"hashed-words": topics(topic.NewRunner, topic.New),
+	},
+	"ads": {
+		"hashed-window": advertisements(ads.NewRunner, ads.New),
+	},
+	"highlight": {
+		"features": ranking(highlight.NewRunner, highlight.New),
+	},
+}
+
+// tasksOf are the tasks that a model can do: its own, and what else its family
+// gives.
+func tasksOf(m *models.Model) []string { return []string{m.Manifest.Task} }
+
+// fitting fits a model to its task's port.
+type fitting func(h host, m *models.Model, ports *enrich.Ports) error
+
+// fit fits a model to a task's port by its family.
+func fit(h host, task string, m *models.Model, ports *enrich.Ports) error {
+	known := families[task]
+	f, ok := known[m.Manifest.Family]
+	if !ok {
+		return fmt.Errorf("%s is of family %q, and a model for %s can be one of %s", m.Manifest.Ref(), m.Manifest.Family, task, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+	}
+	return f(h, m, ports)
+}
+
+// host runs models: the scheduler's batches, or a rehearsal's own.
+type host struct {
+	scheduler *gpu.Scheduler
+	rehearsal *rehearsal // nil: the scheduler runs
+}
+
+// lineUp makes a task of a model, its runner and the queue that runs it.
+func lineUp[In, Out any, R models.Runner[In, Out], T any](h host, m *models.Model, newRunner func(*models.Model) (R, error), newTask func(*models.Model, models.Queue[In, Out]) (T, error)) (task T, err error) {
+	r, err := newRunner(m)
+	if err != nil {
+		return task, err
+	}
+	if h.rehearsal != nil {
+		return newTask(m, rehearse[In, Out](h.rehearsal, m, r))
+	}
+	q, err := gpu.NewQueue[In, Out](h.scheduler, m, r)
+	if err != nil {
+		return task, err
+	}
+	return newTask(m, q)
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/earshot-fm/earshot/audio"
+	"github.com/earshot-fm/earshot/dag/enrich"
+	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/models"
+)
+
+// rehearsal takes a model through its task as an episode would, on fixed
+// input, and keeps the items that the task gave to its runner, so that they
+// can be run again in other batches.
+type rehearsal struct {
+	sessions models.Sessions
+	check    func(ctx context.Context) (models.Rehearsal, error) // of the items kept
+}
+
+// rehearsed is a queue that runs each item at once and keeps it.
+type rehearsed[In, Out any] struct {
+	model    string
+	runner   models.Runner[In, Out]
+	sessions models.Sessions
+
+	mu    sync.Mutex
+	items []In
+}
+
+func rehearse[In, Out any](r *rehearsal, m *models.Model, runner models.Runner[In, Out]) models.Queue[In, Out] {
+	q := &rehearsed[In, Out]{model: m.Manifest.Ref(), runner: runner, sessions: r.sessions}
+	r.check = func(ctx context.Context) (models.Rehearsal, error) {
+		return models.VerifyRunner(ctx, m, runner, r.sessions, q.items)
+	}
+	return q
+}
+
+func (q *rehearsed[In, Out]) Do(ctx context.Context, item In) (models.Answer[Out], error) {
+	q.mu.Lock()
+	q.items = append(q.items, item)
+	q.mu.Unlock()
+	began := time.Now()
+	out, err := q.runner.Run(ctx, q.sessions, []In{item})
+	if err == nil && len(out) != 1 {
+		err = fmt.Errorf("%s: %d outputs for one item", q.model, len(out))
+	}
+	if err != nil {
+		return models.Answer[Out]{}, err
+	}
+	return models.Answer[Out]{Value: out[0], Device: "cpu", Batch: 1, Ran: time.Since(began)}, nil
+}
+
+// verifyTask rehearses a model's task on fixed input. The error is about
+// running it at all; what it does wrong is in the rehearsal's faults.
+func verifyTask(ctx context.Context, runtime models.Runtime, m *models.Model) (found models.Rehearsal, err error) {
+	r := &rehearsal{sessions: models.Sessions{}}
+	defer func() {
+		for _, s := range r.sessions {
+			if e := s.Close(); err == nil {
+				err = e
+			}
+		}
+	}()
+	for _, name := range m.Manifest.Sessions {
+		s, err := m.Open(ctx, runtime, name, "cpu")
+		if err != nil {
+			return found, err
+		}
+		r.sessions[name] = s
+	}
+	var ports enrich.Ports
+	if err := fit(host{rehearsal: r}, m.Manifest.Task, m, &ports); err != nil {
+		return found, err
+	}
+	fault, err := perform(ctx, m.Manifest.Task, ports)
+	if err != nil {
+		return found, err
+	}
+	found, err = r.check(ctx)
+	if fault != "" {
+		found.Faults = append(found.Faults, fault)
+	}
+	return found, err
+}
+
+// The fixed episode: half a minute of tones, noise and silence.
+const rehearsalLength = 30
+
+// perform runs a task on the fixed episode and says what is wrong with its
+// answer.
+func perform(ctx context.Context, task string, p enrich.Ports) (fault string, err error) {
+	tape, err := fixedTape(rehearsalLength)
+	if err != nil {
+		return "", err
+	}
+	defer tape.Close()
+	speech := []episode.Span{{Start: 0.5, End: 9}, {Start: 10, End: 13.5}, {Start: 14, End: 29}}
+	segments := fixedSegments()
+	switch task {
+	case "speech":
+		var spans []episode.Span
+		spans, _, err = p.Speech.Detect(ctx, tape)
+		fault = spansFault(spans)
+	case "language":
+		var l episode.Language
+		l, _, err = p.Language.Identify(ctx, tape, speech)
+		if !finite(float64(l.Confidence)) {
+			fault = fmt.Sprintf("the language's confidence is %v", float64(l.Confidence))
+		}
+	case "transcript":
+		var t episode.Transcript
+		t, _, err = p.Transcript.Transcribe(ctx, tape, speech)
+		fault = transcriptFault(t)
+	case "sound-events":
+		var events []episode.SoundEvent
+		events, _, err = p.Sounds.Detect(ctx, tape)
+		for _, e := range events {
+			if f := spansFault([]episode.Span{e.Span}); f != "" || !finite(float64(e.Confidence)) {
+				fault = fmt.Sprintf("sound event %q: %s, confidence %v", e.Label, f, float64(e.Confidence))
+			}
+		}
+	case "topics":
+		_, _, err = p.Topics.Classify(ctx, enrich.Text{Title: "A rehearsal", Description: "Of a model, on fixed input.", Transcript: segments})
+	case "ads":
+		_, _, err = p.Ads.Find(ctx, segments, nil, rehearsalLength)
+	case "highlight":
+		heard := enrich.Heard{Duration: rehearsalLength, ShortTerm: slices.Repeat([]episode.Decibels{-18, -20, -23}, rehearsalLength/3), Loudness: &episode.Loudness{IntegratedLUFS: -19, TruePeakDBTP: -1}}
+		var scores []float64
+		scores, _, err = p.Highlight.Rank(ctx, speech, enrich.Findings{Heard: heard, Segments: segments})
+		if err == nil && (len(scores) != len(speech) || slices.ContainsFunc(scores, func(s float64) bool { return !finite(s) })) {
+			fault = fmt.Sprintf("scores %v for %d candidates", scores, len(speech))
+		}
+	default:
+		err = fmt.Errorf("no rehearsal for task %q", task)
+	}
+	return fault, err
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+func spansFault(spans []episode.Span) string {
+	for _, s := range spans {
+		// A last window may reach past the end by a frame.
+		if !(s.Start >= 0 && s.End >= s.Start && s.End <= rehearsalLength+0.1) {
+			return fmt.Sprintf("span %v to %v of an episode of %d s", float64(s.Start), float64(s.End), rehearsalLength)
+		}
+	}
+	return ""
+}
+
+func transcriptFault(t episode.Transcript) string {
+	for _, s := range t.Segments {
+		spans := []episode.Span{s.Span}
+		for _, w := range s.Words {
+			spans = append(spans, w.Span)
+		}
+		if f := spansFault(spans); f != "" {
+			return fmt.Sprintf("segment %q: %s", s.Text, f)
+		}
+		if !finite(float64(s.Confidence)) {
+			return fmt.Sprintf("segment %q has confidence %v", s.Text, float64(s.Confidence))
+		}
+	}
+	return ""
+}
+
+// fixedTape is an episode of tones that move as voices do, noise, and silence.
+func fixedTape(seconds int) (*audio.Tape, error) {
+	samples := make([]float32, seconds*audio.TapeRate)
+	state := uint32(1)
+	for i := range samples {
+		t := float64(i) / audio.TapeRate
+		state = state*1664525 + 1013904223 // Numerical Recipes' generator
+		noise := float64(int32(state)) / (1 << 31)
+		switch int(t) % 10 {
+		case 9:
+		case 8:
+			samples[i] = float32(0.1 * noise)
+		default:
+			pitch := 120 + 30*math.Sin(2*math.Pi*0.7*t)
+			swell := 0.5 + 0.5*math.Sin(2*math.Pi*4*t) // syllables come about four a second
+			x := 0.0
+			for harmonic := 1.0; harmonic < 12; harmonic++ {
+				x += math.Sin(2*math.Pi*pitch*harmonic*t) / harmonic
+			}
+			samples[i] = float32(0.15*swell*x + 0.005*noise)
+		}
+	}
+	tape, err := audio.NewTape("")
+	if err != nil {
+		return nil, err
+	}
+	if err := tape.Write(samples); err != nil {
+		return nil, errors.Join(err, tape.Close())
+	}
+	tape.Finish(nil)
+	return tape, nil
+}
+
+func fixedSegments() []episode.Segment {
+	texts := []string{
+		"welcome to a rehearsal where every model hears the same episode",
+		"this part is brought to you by nobody at all so use no code at any checkout",
+		"and that is the end of it thank you for listening",
+	}
+	var out []episode.Segment
+	for i, text := range texts {
+		start := episode.Seconds(10 * i)
+		words := []episode.Word{}
+		plain := plainWords(text)
+		for j, w := range plain {
+			at := start + episode.Seconds(9*float64(j)/float64(len(plain)))
+			words = append(words, episode.Word{Span: episode.Span{Start: at, End: at + 0.3}, Text: w, Confidence: 0.9})
+		}
+		out = append(out, episode.Segment{Span: episode.Span{Start: start, End: start + 9}, Text: text, Confidence: 0.9, Words: words})
+	}
+	return out
+}

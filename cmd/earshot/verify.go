@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/earshot-fm/earshot/models"
+)
+
+// verifiedModel is a model in models verify's JSON.
+type verifiedModel struct {
+	Model   string   `json:"model"` // name@version
+	Build   string   `json:"build"` // of the engine
+	Device  string   `json:"device"`
+	Graph   []int    `json:"graph_batches"` // sizes that the first graph was compared in; none: its ports have no batch axis
+	Items   int      `json:"items"`         // of the task, on the fixed episode
+	Batches []int    `json:"batches"`       // sizes that the items were compared in
+	Faults  []string `json:"faults"`
+}
+
+func (v verifiedModel) told() string {
+	if len(v.Batches) == 0 {
+		return fmt.Sprintf("%d items, one at a time as batch.max_items says, on %s", v.Items, v.Build)
+	}
+	return fmt.Sprintf("%d items in batches of %v on %s", v.Items, v.Batches, v.Build)
+}
+
+// verifyModel runs a model's first graph on noise, then its task on the fixed
+// episode.
+func verifyModel(ctx context.Context, runtime models.Runtime, m *models.Model) (verifiedModel, error) {
+	v := verifiedModel{Model: m.Manifest.Ref(), Build: runtime.Build(), Device: "cpu", Graph: []int{}, Batches: []int{}, Faults: []string{}}
+	if takesFeatures(&m.Manifest) {
+		g, err := models.Verify(ctx, runtime, m, v.Device)
+		v.Graph = append(v.Graph, g.Batches...)
+		v.Faults = append(v.Faults, g.Faults...)
+		if err != nil {
+			return v, err
+		}
+	}
+	r, err := verifyTask(ctx, runtime, m)
+	v.Items = r.Items
+	v.Batches = append(v.Batches, r.Batches...)
+	v.Faults = append(v.Faults, r.Faults...)
+	return v, err
+}
+
+// takesFeatures tells whether a model's first graph can be run on noise: it takes
+// features of any length, and every port has the batch's axis first. What takes
+// samples or tokens may have a least length that a manifest does not say.
+func takesFeatures(f *models.Manifest) bool {
+	ok := func(p models.Port) bool { return len(p.Shape) > 1 && p.Shape[0] == "batch" }
+	return f.Frontend != nil &&
+		!slices.ContainsFunc(f.Inputs, func(p models.Port) bool { return !ok(p) }) &&
+		!slices.ContainsFunc(f.Outputs, func(p models.Port) bool { return !ok(p) })
+}
