@@ -26,7 +26,7 @@ func BuiltIn(t testing.TB, name string) *models.Model {
 // Folder loads the model of a folder on disk.
 func Folder(t testing.TB, folder string) *models.Model {
 	t.Helper()
-	return load(t, os.DirFS(folder), ".")
+	return load(t, models.Dir(folder), ".")
 }
 
 func load(t testing.TB, source fs.FS, folder string) *models.Model {
@@ -52,11 +52,7 @@ func Open(t testing.TB, m *models.Model) models.Sessions {
 	}
 	sessions := models.Sessions{}
 	for _, name := range m.Manifest.Sessions {
-		graph, err := m.Read(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		session, err := runtime.Open(t.Context(), graph, "cpu")
+		session, err := m.Open(t.Context(), runtime, name, "cpu")
 		if err != nil {
 			t.Fatal(err)
 		}
