@@ -1,0 +1,120 @@
+package episode
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+)
+
+func TestCaptionsOfOthersAreRead(t *testing.T) {
+	for name, c := range map[string]struct{ doc, want string }{
+		"WebVTT": {"\ufeffWEBVTT - a title\r\nKind: captions\r\n\r\nNOTE\r\nnot said\r\n\r\nSTYLE\r\n::cue { color: red }\r\n\r\nintro\r\n00:01.500 --> 00:03.000 align:start\r\n<v Fred>Hi, <i>I'm</i> Fred &amp; you?\r\nline two\r\n\r\n01:00:05.000 --> 01:00:06.000\r\nlate\r\n",
+			"1.5–3 Hi, I'm Fred & you? line two|3605–3606 late"},
+		"SRT":           {"1\n00:00:01,000 --> 00:00:02,500\n{\\an8}<b>Hello</b> there\n\n2\n00:00:02,500 --> 00:00:04,000\nagain\n\n3\n00:00:05,000 --> 00:00:05,000\nno time\n", "1–2.5 Hello there|2.5–4 again"},
+		"Podcasting":    {`{"version":"1.0.0","segments":[{"speaker":"A","startTime":0.5,"endTime":2.25,"body":"first one"},{"startTime":3,"body":"no end"},{"startTime":"4.5","endTime":"5","body":"&lt;b&gt;"}]}`, "0.5–2.25 first one|3–4.5 no end|4.5–5 <b>"},
+		"a list":        {`[{"start":1,"end":2,"text":"x y"}]`, "1–2 x y"},
+		"overlapping":   {"WEBVTT\n\n00:01.000 --> 00:04.000\none\n\n00:02.000 --> 00:05.000\ntwo\n", "1–2 one|2–5 two"},
+		"out of order":  {"WEBVTT\n\n00:04.000 --> 00:05.000\nb\n\n00:01.000 --> 00:02.000\na\n", "1–2 a|4–5 b"},
+		"word by word":  {wordy(), "0–1.8 This is it.|2–4.1 a b c d e f"},
+		"without blank": {"1\n00:00:01,000 --> 00:00:02,000\none\n2\n00:00:02,000 --> 00:00:03,000\ntwo", "1–2 one 2|2–3 two"},
+	} {
+		segments, err := ReadCaptions([]byte(c.doc))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var got []string
+		for _, s := range segments {
+			got = append(got, fmt.Sprintf("%v–%v %s", math.Round(float64(s.Start)*1000)/1000, math.Round(float64(s.End)*1000)/1000, s.Text))
+			if s.Words[0].Start != s.Start || math.Abs(float64(s.Words[len(s.Words)-1].End-s.End)) > 1e-9 || len(s.Words) != len(strings.Fields(s.Text)) {
+				t.Errorf("%s: %q has words %v", name, s.Text, s.Words)
+			}
+		}
+		if strings.Join(got, "|") != c.want {
+			t.Errorf("%s:\n%s, want\n%s", name, strings.Join(got, "|"), c.want)
+		}
+	}
+}
+
+func wordy() string {
+	var entries []string
+	for i, w := range []string{"This", "is", "it.", "", "a", "b", "c", "d", "e", "f"} {
+		at := float64(i) * 0.6
+		if i > 3 {
+			at = 2 + float64(i-4)*0.3
+		}
+		entries = append(entries, fmt.Sprintf(`{"startTime":%v,"endTime":%v,"body":%q}`, at, at+0.6-0.3*float64(i/4%2), w))
+	}
+	return `{"segments":[` + strings.Join(entries, ",") + "]}"
+}
+
+func TestWhatIsNoCaptionIsRefused(t *testing.T) {
+	for _, doc := range []string{"", "just words", "<html><body>Not found</body></html>", "{}", "[", `{"segments":[{"startTime":"soon","body":"x"}]}`, "WEBVTT\n\n00:05.000 --> 00:01.000\nbackwards\n"} {
+		if s, err := ReadCaptions([]byte(doc)); !errors.Is(err, ErrNoCaptions) {
+			t.Errorf("%q: %v, %v", doc, s, err)
+		}
+	}
+}
+
+func TestOurOwnCaptionsAreReadAgain(t *testing.T) {
+	tr := Transcript{Segments: []Segment{{Span: Span{Start: 1.5, End: 2.25}, Text: "a < b & c, he said"}, {Span: Span{Start: 3661.001, End: 3662}, Text: "later on"}}}
+	js, err := tr.PodcastJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range [][]byte{tr.WebVTT(), js, tr.SRT()} {
+		got, err := ReadCaptions(doc)
+		if err != nil || len(got) != 2 || got[0].Text != tr.Segments[0].Text || math.Abs(float64(got[1].Start)-3661.001) > 1e-6 {
+			t.Errorf("%s\n%+v, %v", doc, got, err)
+		}
+	}
+}
+
+func TestChaptersAreRead(t *testing.T) {
+	doc := `{"version":"1.2.0","chapters":[{"startTime":60,"title":"Two &amp; more"},{"startTime":0,"title":"One"},{"startTime":30,"toc":false,"title":"an image"},{"startTime":90,"title":" "}]}`
+	got, err := ReadChapters([]byte(doc))
+	if err != nil || fmt.Sprint(got) != "[{0 One} {60 Two & more}]" {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, doc := range []string{"", "[]", `{"chapters":[]}`, `{"chapters":[{"startTime":"x","title":"y"}]}`} {
+		if got, err := ReadChapters([]byte(doc)); err == nil {
+			t.Errorf("%q: %v", doc, got)
+		}
+	}
+}
+
+func FuzzReadCaptions(f *testing.F) {
+	f.Add([]byte("WEBVTT\n\n00:01.500 --> 00:03.000\n<v Fred>Hi\n"))
+	f.Add([]byte("1\n00:00:01,000 --> 00:00:02,500\n<b>Hello</b>\n"))
+	f.Add([]byte(wordy()))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		segments, err := ReadCaptions(doc)
+		if err != nil {
+			if !errors.Is(err, ErrNoCaptions) {
+				t.Error(err)
+			}
+			return
+		}
+		last := Seconds(0)
+		for _, s := range segments {
+			if s.Text == "" || s.Start < last || s.End <= s.Start || len(s.Words) == 0 {
+				t.Errorf("%+v after %v", s, last)
+			}
+			last = s.Start
+		}
+	})
+}
+
+func FuzzReadChapters(f *testing.F) {
+	f.Add([]byte(`{"chapters":[{"startTime":60,"title":"Two"},{"startTime":0,"title":"One"}]}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		chapters, err := ReadChapters(doc)
+		for i, c := range chapters {
+			if err != nil || c.Title == "" || i > 0 && c.Start <= chapters[i-1].Start {
+				t.Errorf("%+v, %v", chapters, err)
+			}
+		}
+	})
+}
