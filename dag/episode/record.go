@@ -20,6 +20,8 @@ type Record struct {
 	SoundEvents []SoundEvent `json:"sound_events"`
 	Topics      []Topic      `json:"topics"`
 	Chapters    []Chapter    `json:"chapters"`
+	Keywords    []Keyword    `json:"keywords"`
+	Embedding   *Embedding   `json:"embedding,omitempty"`
 	Ads         []Ad         `json:"ads"`
 	Loudness    *Loudness    `json:"loudness,omitempty"`
 	Preview     *Preview     `json:"preview,omitempty"`
@@ -117,6 +119,28 @@ type Topic struct {
 	ID       string `json:"id"`
 	Name     string `json:"name"`
 	Score    Score  `json:"score"`
+}
+
+// Keyword is a word or a pair of words that the episode says and others seldom
+// do.
+type Keyword struct {
+	Text  string `json:"text"`
+	Score Score  `json:"score"`
+}
+
+// Embedding places an episode among others: a vector of unit length. The inner
+// product of two that one model made says how alike the episodes are.
+type Embedding struct {
+	Model  string      `json:"model"` // name@version
+	Values []Component `json:"values"`
+}
+
+// Component is one value of an embedding; it marshals with five decimals.
+type Component float64
+
+// MarshalJSON writes c rounded to five decimals.
+func (c Component) MarshalJSON() ([]byte, error) {
+	return json.Marshal(round(float64(c), 1e5))
 }
 
 // Chapter starts at a time and lasts until the next.

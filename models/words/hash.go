@@ -19,12 +19,12 @@ type Features struct {
 func Hash(stems []string, rows int) Features {
 	counts := map[int64]int{}
 	for i, w := range stems {
-		counts[row(w, rows)]++
+		counts[Row(w, rows)]++
 		if runes := []rune(w); len(runes) >= 6 {
-			counts[row(string(runes[:5])+"*", rows)]++
+			counts[Row(string(runes[:5])+"*", rows)]++
 		}
 		if i > 0 {
-			counts[row(stems[i-1]+" "+w, rows)]++
+			counts[Row(stems[i-1]+" "+w, rows)]++
 		}
 	}
 	f := Features{Rows: make([]int64, 0, len(counts)), Weights: make([]float32, len(counts))}
@@ -44,7 +44,8 @@ func Hash(stems []string, rows int) Features {
 	return f
 }
 
-func row(feature string, rows int) int64 {
+// Row is the row of a table of so many rows that a feature addresses.
+func Row(feature string, rows int) int64 {
 	h := fnv.New32a()
 	h.Write([]byte(feature))
 	s := h.Sum32()

@@ -1,0 +1,77 @@
+package passage
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/words"
+)
+
+// params are the manifest's parameters.
+type params struct {
+	Rows int `yaml:"rows"` // of the model's table
+}
+
+func readParams(m *models.Model) (params, error) {
+	var p params
+	f := &m.Manifest
+	if err := models.DecodeParams(m, &p); err != nil {
+		return p, err
+	}
+	if f.Task != "passages" || f.Family != "hashed-words" || p.Rows < 2 || len(f.Sessions) != 1 {
+		return p, fmt.Errorf("passage: model %s: task %q, family %q: want passages, hashed-words, one session, and parameter rows > 1", f.Ref(), f.Task, f.Family)
+	}
+	return p, nil
+}
+
+// Runner runs texts through a hashed-words model: ids i64[batch, n] and
+// weights f32[batch, n] to embedding f32[batch, width] of unit length.
+type Runner struct {
+	session string
+	width   int
+}
+
+var _ models.Runner[words.Features, []float32] = (*Runner)(nil)
+
+// NewRunner makes a runner for a model of family hashed-words.
+func NewRunner(m *models.Model) (*Runner, error) {
+	if _, err := readParams(m); err != nil {
+		return nil, err
+	}
+	f := &m.Manifest
+	if len(f.Outputs) == 1 && len(f.Outputs[0].Shape) == 2 {
+		if width, err := strconv.Atoi(f.Outputs[0].Shape[1]); err == nil {
+			return &Runner{f.Sessions[0], width}, nil
+		}
+	}
+	return nil, fmt.Errorf("passage: model %s: outputs: want one of shape [batch, width], width a number", f.Ref())
+}
+
+// Cost is the text's padded number of features.
+func (*Runner) Cost(f words.Features) float64 { return float64(words.Bucket(len(f.Rows))) }
+
+// Bucket is the same number: texts of one padded length share a batch.
+func (*Runner) Bucket(f words.Features) int { return words.Bucket(len(f.Rows)) }
+
+// Run gives each text's embedding.
+func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []words.Features) ([][]float32, error) {
+	ids, weights := words.Tensors(batch)
+	out, err := sessions[r.session].Run(ctx, map[string]models.Tensor{"ids": ids, "weights": weights})
+	if err != nil {
+		return nil, fmt.Errorf("passage: %w", err)
+	}
+	v, err := models.Elements[float32](out["embedding"])
+	if err != nil {
+		return nil, fmt.Errorf("passage: output embedding: %w", err)
+	}
+	if len(v) < len(batch)*r.width {
+		return nil, fmt.Errorf("passage: %d values for %d texts of %d", len(v), len(batch), r.width)
+	}
+	vectors := make([][]float32, len(batch))
+	for i := range vectors {
+		vectors[i] = append([]float32(nil), v[i*r.width:(i+1)*r.width]...)
+	}
+	return vectors, nil
+}
