@@ -68,7 +68,7 @@ type Frontend struct {
 	Scale      string  `yaml:"scale"`     // "htk"
 	Floor      float64 `yaml:"floor"`     // added to the mel power before the natural logarithm
 	Normalise  string  `yaml:"normalise"` // "none", or "item": mean per mel channel, then one deviation + 1e-3
-	Pad        string  `yaml:"pad"`       // "nemo" alone: "constant" or, for what NeMo exported before 2.1, "reflect"
+	Pad        string  `yaml:"pad"`       // "nemo" alone: "constant", or "reflect" as older versions of NeMo pad
 }
 
 // Model is a manifest with its files, checked against their sha256.

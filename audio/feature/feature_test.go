@@ -77,11 +77,11 @@ func TestNormalisationIsNumpys(t *testing.T) {
 	near(t, f.Item(pcm(t)), floats(t, "golden.cmvn.f32"), 1e-4)
 }
 
-// A spectrum by the definition of the transform, for sizes whose FFT needs
-// only radix-4 passes and for those that need the radix-2 pass.
+// A spectrum by the definition of the transform, for sizes that take
+// every radix.
 func TestSpectrumIsTheDefinition(t *testing.T) {
 	samples := pcm(t)
-	for _, size := range []int{8, 16, 64, 128, 256, 1024} {
+	for _, size := range []int{8, 10, 12, 16, 60, 64, 128, 256, 400, 450, 480, 1000, 1024} {
 		c := feature.Config{
 			Kind: "logmel", Scale: "htk", SampleRate: 16000, FFT: size, Window: size - 1, Hop: size,
 			Mels: 3, MinHz: 0, MaxHz: 8000, Floor: 1e-6,
@@ -181,9 +181,9 @@ func TestStreamMakesNoGarbage(t *testing.T) {
 func TestConfigSaysWhatIsWrong(t *testing.T) {
 	for field, change := range map[string]func(*feature.Config){
 		"kind":        func(c *feature.Config) { c.Kind = "mfcc" },
-		"scale":       func(c *feature.Config) { c.Scale = "slaney" },
+		"scale":       func(c *feature.Config) { c.Scale = "bark" },
 		"sample_rate": func(c *feature.Config) { c.SampleRate = 0 },
-		"fft":         func(c *feature.Config) { c.FFT = 500 },
+		"fft":         func(c *feature.Config) { c.FFT = 502 },
 		"window":      func(c *feature.Config) { c.Window = 513 },
 		"hop":         func(c *feature.Config) { c.Hop = 0 },
 		"mels":        func(c *feature.Config) { c.Mels = -1 },

@@ -6,17 +6,33 @@ import (
 )
 
 // realFFT computes the power spectrum of a real signal through one complex
-// transform of half its length. The complex transform is Stockham's autosort
-// FFT in radix 4 (with one radix-2 pass when the length is no power of four),
-// in float64 so that quiet bins beside loud ones keep their logarithm.
+// transform of half its length: Stockham's autosort FFT in mixed radix (4, 2,
+// 3, 5), in float64 so that quiet bins beside loud ones keep their logarithm.
 type realFFT struct {
 	half    int          // length of the complex transform
+	radices []int        // their product is half
 	twiddle []complex128 // exp(-2πi·k/half), k < half
 	split   []complex128 // -i/2·exp(-2πi·k/(2·half)), k ≤ half/2
 }
 
+// radicesOf factors the length of a complex transform, fours first; nil when
+// it has a prime factor above 5.
+func radicesOf(n int) []int {
+	var radices []int
+	for _, r := range []int{4, 2, 5, 3} {
+		for n > 1 && n%r == 0 {
+			radices = append(radices, r)
+			n /= r
+		}
+	}
+	if n != 1 {
+		return nil
+	}
+	return radices
+}
+
 func newRealFFT(n int) *realFFT {
-	f := &realFFT{half: n / 2}
+	f := &realFFT{half: n / 2, radices: radicesOf(n / 2)}
 	f.twiddle = make([]complex128, f.half)
 	for k := range f.twiddle {
 		f.twiddle[k] = unit(k, f.half)
@@ -53,20 +69,54 @@ func (f *realFFT) power(x, y []complex128, out []float64) {
 // transform leaves the result in one of its two buffers and says which.
 func (f *realFFT) transform(x, y []complex128) []complex128 {
 	n, stride := f.half, 1
-	for n >= 4 {
-		f.radix4(n, stride, x, y)
-		x, y = y, x
-		n /= 4
-		stride *= 4
-	}
-	if n == 2 {
-		for q := range stride {
-			a, b := x[q], x[q+stride]
-			y[q], y[q+stride] = a+b, a-b
+	for _, r := range f.radices {
+		switch r {
+		case 4:
+			f.radix4(n, stride, x, y)
+		case 2:
+			f.radix2(n, stride, x, y)
+		case 3:
+			f.radix3(n, stride, x, y)
+		case 5:
+			f.radix5(n, stride, x, y)
 		}
-		x = y
+		x, y = y, x
+		n /= r
+		stride *= r
 	}
 	return x
+}
+
+func (f *realFFT) radix2(n, s int, x, y []complex128) {
+	m := n / 2
+	for p := range m {
+		w := f.twiddle[p*s]
+		x0, x1 := x[s*p:][:s], x[s*(p+m):][:s]
+		y0, y1 := y[s*2*p:][:s], y[s*(2*p+1):][:s]
+		for q := range s {
+			a, b := x0[q], x1[q]
+			y0[q], y1[q] = a+b, w*(a-b)
+		}
+	}
+}
+
+func (f *realFFT) radix3(n, s int, x, y []complex128) {
+	const sin = 0.866025403784438646763723170752936183 // sin(2π/3)
+	m := n / 3
+	for p := range m {
+		w1, w2 := f.twiddle[p*s], f.twiddle[2*p*s]
+		x0, x1, x2 := x[s*p:][:s], x[s*(p+m):][:s], x[s*(p+2*m):][:s]
+		y0, y1, y2 := y[s*3*p:][:s], y[s*(3*p+1):][:s], y[s*(3*p+2):][:s]
+		for q := range s {
+			a, b, c := x0[q], x1[q], x2[q]
+			sum, diff := b+c, b-c
+			mid := complex(real(a)-0.5*real(sum), imag(a)-0.5*imag(sum))
+			turn := complex(sin*imag(diff), -sin*real(diff))
+			y0[q] = a + sum
+			y1[q] = w1 * (mid + turn)
+			y2[q] = w2 * (mid - turn)
+		}
+	}
 }
 
 func (f *realFFT) radix4(n, s int, x, y []complex128) {
@@ -83,6 +133,35 @@ func (f *realFFT) radix4(n, s int, x, y []complex128) {
 			y1[q] = w1 * (amc - jbmd)
 			y2[q] = w2 * (apc - bpd)
 			y3[q] = w3 * (amc + jbmd)
+		}
+	}
+}
+
+func (f *realFFT) radix5(n, s int, x, y []complex128) {
+	const (
+		cos1 = 0.309016994374947424102293417182819059  // cos(2π/5)
+		cos2 = -0.809016994374947424102293417182819059 // cos(4π/5)
+		sin1 = 0.951056516295153572116439333379382143  // sin(2π/5)
+		sin2 = 0.587785252292473129168705954639072769  // sin(4π/5)
+	)
+	m := n / 5
+	for p := range m {
+		w1, w2, w3, w4 := f.twiddle[p*s], f.twiddle[2*p*s], f.twiddle[3*p*s], f.twiddle[4*p*s]
+		x0, x1, x2, x3, x4 := x[s*p:][:s], x[s*(p+m):][:s], x[s*(p+2*m):][:s], x[s*(p+3*m):][:s], x[s*(p+4*m):][:s]
+		y0, y1, y2, y3, y4 := y[s*5*p:][:s], y[s*(5*p+1):][:s], y[s*(5*p+2):][:s], y[s*(5*p+3):][:s], y[s*(5*p+4):][:s]
+		for q := range s {
+			a := x0[q]
+			sum1, diff1 := x1[q]+x4[q], x1[q]-x4[q]
+			sum2, diff2 := x2[q]+x3[q], x2[q]-x3[q]
+			mid1 := complex(real(a)+cos1*real(sum1)+cos2*real(sum2), imag(a)+cos1*imag(sum1)+cos2*imag(sum2))
+			mid2 := complex(real(a)+cos2*real(sum1)+cos1*real(sum2), imag(a)+cos2*imag(sum1)+cos1*imag(sum2))
+			turn1 := complex(sin1*imag(diff1)+sin2*imag(diff2), -sin1*real(diff1)-sin2*real(diff2))
+			turn2 := complex(sin2*imag(diff1)-sin1*imag(diff2), -sin2*real(diff1)+sin1*real(diff2))
+			y0[q] = a + sum1 + sum2
+			y1[q] = w1 * (mid1 + turn1)
+			y2[q] = w2 * (mid2 + turn2)
+			y3[q] = w3 * (mid2 - turn2)
+			y4[q] = w4 * (mid1 - turn1)
 		}
 	}
 }

@@ -10,8 +10,9 @@ type Stream struct {
 	skip  int // samples still to drop, when the hop is longer than the window
 }
 
-// Stream starts a recording.
+// Stream starts a recording. Like AppendFrames it is for KindLogMel.
 func (f *FrontEnd) Stream() *Stream {
+	f.mustStream()
 	return &Stream{front: f, tail: make([]float32, 0, f.config.Window), work: f.workspace()}
 }
 

@@ -36,6 +36,9 @@ func (w Windows) Each(ctx context.Context, tape audio.Reader, yield func(Window)
 	if w.Margin < 0 || 2*w.Margin >= w.Frames {
 		return 0, fmt.Errorf("feature: windows of %d frames cannot have margins of %d", w.Frames, w.Margin)
 	}
+	if !c.Streams() {
+		return 0, fmt.Errorf("feature: frames of kind %s depend on the whole item, they cannot be cut into windows that overlap", c.Kind)
+	}
 	if c.SampleRate != audio.TapeRate {
 		return 0, fmt.Errorf("feature: the tape has %d Hz, the front end %d: use a front end at the tape's rate", audio.TapeRate, c.SampleRate)
 	}
