@@ -16,39 +16,49 @@ func toy(t interface{ Fatal(...any) }, scores []float32) (*lexicon, *ngram) {
 	l := &lexicon{words: words, check: crc32.ChecksumIEEE([]byte(strings.Join(words, "\n") + "\n"))}
 	for i, said := range [][]string{{"\x01"}, {"\x01\x02"}, {"\x01\x02\x01"}, {"\x02\x04"}, {"\x02\x04"}, {"\x03", "\x03\x04"}, {"\x03\x01\x02"}} {
 		for _, phones := range said {
-			l.pronunciations = append(l.pronunciations, pronunciation{int32(i), []uint8(phones)})
+			l.pronunciations = append(l.pronunciations, pronunciation{int32(i), labels(phones)})
 		}
 	}
 	n := len(words) + firstWord
-	g := &ngram{check: l.check, words: n, levelP2: scores[:256], levelB2: make([]float32, 256), levelP3: scores[256:512]}
-	g.levelB2[1] = -.7
-	g.p1, g.b1 = scores[512:512+n], scores[600:600+n]
-	counts1, counts2 := make([]uint32, n), []uint16(nil)
+	two, three := layer{}, layer{}
+	two.p.level, two.back.level, three.p.level = scores[:256], make([]float32, 256), scores[256:512]
+	two.back.level[1] = -.7
+	g := &ngram{check: l.check, words: n, p1: scores[512 : 512+n], b1: scores[600 : 600+n]}
+	counts1, counts2 := make([]uint32, n), []uint32(nil)
 	for w := range n {
 		for next := w % 2; next < n; next += 2 {
 			counts1[w]++
-			g.word2 = append(g.word2, uint16(next))
-			g.code2 = append(g.code2, uint8(len(g.word2)))
-			g.back2 = append(g.back2, uint8(next%2))
+			two.word = append(two.word, uint32(next))
+			two.p.code = append(two.p.code, uint8(len(two.word)))
+			two.back.code = append(two.back.code, uint8(next%2))
 			if counts2 = append(counts2, 0); next%3 == 0 {
 				for third := 1; third < n; third += 3 {
 					counts2[len(counts2)-1]++
-					g.word3 = append(g.word3, uint16(third))
-					g.code3 = append(g.code3, uint8(len(g.word3)))
+					three.word = append(three.word, uint32(third))
+					three.p.code = append(three.p.code, uint8(len(three.word)))
 				}
 			}
 		}
 	}
-	g.first1, g.first2 = offsets(counts1), offsets(counts2)
-	if err := checkSuccessors("bigrams", g.first1, g.word2, n); err != nil {
+	two.first, three.first = offsets(counts1), offsets(counts2)
+	g.layers = []layer{two, three}
+	if err := g.link(); err != nil {
 		t.Fatal(err)
 	}
 	return l, g
 }
 
+func labels(phones string) []int32 {
+	out := make([]int32, len(phones))
+	for i := range out {
+		out[i] = int32(phones[i])
+	}
+	return out
+}
+
 // ctc is the log-probability of the best alignment of phones to all of logp.
-func ctc(logp []float32, classes int, phones []uint8) float64 {
-	labels := []uint8{0}
+func ctc(logp []float32, classes int, phones []int32) float64 {
+	labels := []int32{0}
 	for _, p := range phones {
 		labels = append(labels, p, 0)
 	}
@@ -87,8 +97,8 @@ func ctc(logp []float32, classes int, phones []uint8) float64 {
 func bruteForce(s *search, l *lexicon, logp []float32, classes, most int) float64 {
 	o := s.options
 	best := math.Inf(-1)
-	var try func(phones []uint8, lm int32, score float64, words int)
-	try = func(phones []uint8, lm int32, score float64, words int) {
+	var try func(phones []int32, lm int32, score float64, words int)
+	try = func(phones []int32, lm int32, score float64, words int) {
 		total := score + ctc(logp, classes, phones)
 		if words > 0 {
 			end, _ := s.grammar.score(lm, wordEnd)
@@ -113,11 +123,11 @@ func TestBeamSearchFindsTheBestOfAllPaths(t *testing.T) {
 		scores := rapid.SliceOfN(rapid.Float32Range(-4, -.1), 700, 700).Draw(t, "scores")
 		l, g := toy(t, scores)
 		options := searchOptions{
-			beam: 100000, threshold: 1e6,
+			beam: 100000, threshold: 1e6, silence: noLabel,
 			lmWeight:  rapid.Float32Range(0, 3).Draw(t, "weight"),
 			wordScore: rapid.Float32Range(-1, 2).Draw(t, "word score"),
 		}
-		s := &search{tree: newTree(l, g.p1), grammar: g, options: options}
+		s := &search{tree: newTree(l, g.p1, nil), grammar: g, options: options}
 		steps := rapid.IntRange(1, 4).Draw(t, "steps")
 		logp := rapid.SliceOfN(rapid.Float32Range(-6, 0), steps*classes, steps*classes).Draw(t, "logp")
 
@@ -126,8 +136,8 @@ func TestBeamSearchFindsTheBestOfAllPaths(t *testing.T) {
 		// The score of what was found, over its pronunciations, is the best one.
 		want := bruteForce(s, l, logp, classes, steps)
 		got := math.Inf(-1)
-		var try func(i int, phones []uint8, lm int32, score float64)
-		try = func(i int, phones []uint8, lm int32, score float64) {
+		var try func(i int, phones []int32, lm int32, score float64)
+		try = func(i int, phones []int32, lm int32, score float64) {
 			if i == len(found) {
 				score += ctc(logp, classes, phones)
 				if i > 0 {
@@ -161,8 +171,8 @@ func TestBeamSearchFindsTheBestOfAllPaths(t *testing.T) {
 func TestASmallBeamStillEndsBetweenWords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, g := toy(t, rapid.SliceOfN(rapid.Float32Range(-4, -.1), 700, 700).Draw(t, "scores"))
-		s := &search{tree: newTree(l, g.p1), grammar: g, options: searchOptions{
-			beam: rapid.IntRange(1, 5).Draw(t, "beam"), threshold: 20, lmWeight: 1, pauseSteps: 2,
+		s := &search{tree: newTree(l, g.p1, nil), grammar: g, options: searchOptions{
+			beam: rapid.IntRange(1, 5).Draw(t, "beam"), threshold: 20, lmWeight: 1, pauseSteps: 2, silence: noLabel,
 		}}
 		logp := rapid.SliceOfN(rapid.Float32Range(-9, 0), 100, 100).Draw(t, "logp")
 		d := newDecoder()

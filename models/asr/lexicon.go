@@ -13,11 +13,11 @@ type lexicon struct {
 	pronunciations []pronunciation
 }
 
-// pronunciation is one way to say a word: phones as the network's output
-// classes, 1 to 40.
+// pronunciation is one way to say a word: phones, or the tokens that spell it,
+// as the network's output classes.
 type pronunciation struct {
 	word   int32 // index into words
-	phones []uint8
+	phones []int32
 }
 
 const lexiconMagic = "EARLX\x00\x00\x01"
@@ -51,7 +51,11 @@ func readLexicon(b []byte, classes int) (*lexicon, error) {
 			if i := slices.IndexFunc(phones, func(p uint8) bool { return p == 0 || int(p) >= classes }); i >= 0 {
 				return nil, fmt.Errorf("asr: read the lexicon: %q: phone %d, want 1 to %d", l.words[word], phones[i], classes-1)
 			}
-			l.pronunciations = append(l.pronunciations, pronunciation{word: int32(word), phones: phones})
+			labels := make([]int32, len(phones))
+			for i, p := range phones {
+				labels[i] = int32(p)
+			}
+			l.pronunciations = append(l.pronunciations, pronunciation{word: int32(word), phones: labels})
 		}
 		if r.err != nil {
 			break
@@ -73,10 +77,11 @@ func one(b []byte) uint8 {
 // tree is the lexicon's pronunciations as a prefix tree in flat arrays: the
 // children of a node lie side by side, and so do its words. Node 0 is the root.
 type tree struct {
-	phone      []uint8
+	label      []int32
 	firstChild []int32 // [nodes + 1]
 	firstWord  []int32 // [nodes + 1]
-	words      []int32 // grammar's numbers
+	words      []int32 // indices into the lexicon
+	number     []int32 // by index into the lexicon: the grammar's number
 	// best is the log-probability of the likeliest word at or below the node:
 	// what the grammar will say at most, known before the word is (the
 	// look-ahead of Ortmanns et al. 1996). 0 at the root.
@@ -84,34 +89,41 @@ type tree struct {
 }
 
 // newTree builds the tree. unigram: log-probability by the grammar's word
-// number.
-func newTree(l *lexicon, unigram []float32) *tree {
+// number; number: that number by the lexicon's, nil where the grammar has the
+// lexicon's words in their order.
+func newTree(l *lexicon, unigram []float32, number []int32) *tree {
+	if number == nil {
+		number = make([]int32, len(l.words))
+		for i := range number {
+			number[i] = int32(i) + firstWord
+		}
+	}
 	entries := slices.Clone(l.pronunciations)
-	slices.SortStableFunc(entries, func(a, b pronunciation) int { return bytes.Compare(a.phones, b.phones) })
-	t := &tree{}
+	slices.SortStableFunc(entries, func(a, b pronunciation) int { return slices.Compare(a.phones, b.phones) })
+	t := &tree{number: number}
 	type span struct{ low, high, depth int } // entries below a node
 	spans := []span{{0, len(entries), 0}}
-	t.phone = append(t.phone, 0)
+	t.label = append(t.label, noLabel)
 	for n := 0; n < len(spans); n++ {
 		s := spans[n]
 		t.firstChild = append(t.firstChild, int32(len(spans)))
 		t.firstWord = append(t.firstWord, int32(len(t.words)))
 		low := s.low
 		for ; low < s.high && len(entries[low].phones) == s.depth; low++ {
-			t.words = append(t.words, entries[low].word+firstWord)
+			t.words = append(t.words, entries[low].word)
 		}
 		for low < s.high {
-			phone, high := entries[low].phones[s.depth], low+1
-			for high < s.high && entries[high].phones[s.depth] == phone {
+			label, high := entries[low].phones[s.depth], low+1
+			for high < s.high && entries[high].phones[s.depth] == label {
 				high++
 			}
 			spans = append(spans, span{low, high, s.depth + 1})
-			t.phone = append(t.phone, phone)
+			t.label = append(t.label, label)
 			low = high
 		}
 		best := float32(-1e9)
 		for _, e := range entries[s.low:s.high] {
-			best = max(best, unigram[e.word+firstWord])
+			best = max(best, unigram[number[e.word]])
 		}
 		t.best = append(t.best, best)
 	}

@@ -1,14 +1,12 @@
 package asr
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"hash/crc32"
 	"math"
 )
 
-// The words that every grammar has; the lexicon's word i is number i + firstWord.
+// The words that every grammar has; the vocabulary's word i is number
+// i + firstWord.
 const (
 	wordStart   = 0 // <s>
 	wordEnd     = 1 // </s>
@@ -16,65 +14,92 @@ const (
 	firstWord   = 3
 )
 
-// ngram is a word 3-gram with back-off (Katz 1987), as models/train/asr/ngram.py
-// writes it. Its states are integers: a state below words is the one word that
-// matters as context; words + i is the pair of words of bigram i.
+// ngram is a word n-gram model with back-off (Katz 1987). Its states are
+// integers: a state below words is the one word that matters as context; those
+// that follow are the bigrams, then the trigrams, up to the last order but one.
 type ngram struct {
-	check  uint32 // CRC-32 of the lexicon's words
-	words  int
-	p1, b1 []float32 // natural logarithms, by word
-	first1 []uint32  // [words + 1] where each word's bigrams begin
+	check      uint32   // CRC-32 of the words' text
+	words      int      // with the three that every grammar has
+	vocabulary []string // the words from firstWord on; nil where the lexicon has them
+	p1, b1     []float32
+	layers     []layer
+	base       []int32 // the state of each layer's first n-gram
+}
 
-	word2        []uint16
-	code2, back2 []uint8
-	first2       []uint32 // where each bigram's trigrams begin
-	word3        []uint16
-	code3        []uint8
+// layer is the n-grams of one order from two words up, sorted by context and
+// then by word.
+type layer struct {
+	first  []uint32 // by n-gram of the order below, and one more: where those that it begins begin
+	word   []uint32
+	p      levels
+	back   levels  // none in the highest order
+	suffix []int32 // the state of what is left without the first word; none in the highest order
+}
 
-	levelP2, levelB2, levelP3 []float32 // [256]
+// levels are natural logarithms: as they are, or as one of 256.
+type levels struct {
+	exact []float32
+	code  []uint8
+	level []float32
+}
+
+func (l *levels) at(i uint32) float32 {
+	if l.exact != nil {
+		return l.exact[i]
+	}
+	return l.level[l.code[i]]
 }
 
 const ngramMagic = "EARLM\x00\x00\x01"
 
-// readNgram reads lm.bin. The format is described in models/train/asr/ngram.py.
+// readNgram reads a compiled grammar: of three words, as
+// models/train/asr/ngram.py describes and writes it, or as CompileARPA does.
 func readNgram(b []byte) (*ngram, error) {
-	r, err := newReader(b, ngramMagic)
-	if err != nil {
-		return nil, fmt.Errorf("asr: read the word 3-gram: %w", err)
+	read, magic := readTrigrams, ngramMagic
+	if len(b) >= len(grammarMagic) && string(b[:len(grammarMagic)]) == grammarMagic {
+		read, magic = readGrammar, grammarMagic
 	}
+	r, err := newReader(b, magic)
+	if err == nil {
+		var g *ngram
+		if g, err = read(r); err == nil {
+			if err = g.link(); err == nil {
+				return g, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("asr: read the n-gram model: %w", err)
+}
+
+func readTrigrams(r *reader) (*ngram, error) {
 	g := &ngram{check: r.uint32()}
 	words, bigrams, trigrams := r.count(), r.count(), r.count()
 	g.words = words
 	if words < firstWord || words > math.MaxUint16+1 {
-		return nil, fmt.Errorf("asr: read the word 3-gram: %d words, want %d to %d", words, firstWord, math.MaxUint16+1)
+		return nil, fmt.Errorf("%d words, want %d to %d", words, firstWord, math.MaxUint16+1)
 	}
-	g.levelP2, g.levelB2, g.levelP3 = r.float32s(256), r.float32s(256), r.float32s(256)
+	two, three := layer{}, layer{}
+	two.p.level, two.back.level, three.p.level = r.float32s(256), r.float32s(256), r.float32s(256)
 	g.p1, g.b1 = r.float32s(words), r.float32s(words)
-	g.first1 = offsets(r.uint32s(words))
-	g.word2, g.code2, g.back2 = r.uint16s(bigrams), r.bytes(bigrams), r.bytes(bigrams)
-	g.first2 = offsets(r.uint16s(bigrams))
-	g.word3, g.code3 = r.uint16s(trigrams), r.bytes(trigrams)
-	if err := r.end(); err != nil {
-		return nil, fmt.Errorf("asr: read the word 3-gram: %w", err)
+	two.first = offsets(r.uint32s(words))
+	two.word, two.p.code, two.back.code = widened(r.uint16s(bigrams)), r.bytes(bigrams), r.bytes(bigrams)
+	three.first = offsets(widened(r.uint16s(bigrams)))
+	three.word, three.p.code = widened(r.uint16s(trigrams)), r.bytes(trigrams)
+	g.layers = []layer{two, three}
+	return g, r.end()
+}
+
+func widened(list []uint16) []uint32 {
+	out := make([]uint32, len(list))
+	for i, v := range list {
+		out[i] = uint32(v)
 	}
-	if err := errors.Join(
-		checkSuccessors("bigrams", g.first1, g.word2, words),
-		checkSuccessors("trigrams", g.first2, g.word3, words)); err != nil {
-		return nil, fmt.Errorf("asr: read the word 3-gram: %w", err)
-	}
-	for _, levels := range [][]float32{g.levelP2, g.levelB2, g.levelP3, g.p1, g.b1} {
-		for _, v := range levels {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				return nil, fmt.Errorf("asr: read the word 3-gram: %v is no log-probability", v)
-			}
-		}
-	}
-	return g, nil
+	return out
 }
 
 // offsets turns how many successors each context has into where they begin.
-// A sum that does not fit stays in range, and checkSuccessors finds it.
-func offsets[T uint16 | uint32](counts []T) []uint32 {
+// A sum that does not fit stays in range, and link finds it.
+func offsets(counts []uint32) []uint32 {
 	out := make([]uint32, len(counts)+1)
 	var sum uint64
 	for i, n := range counts {
@@ -84,157 +109,161 @@ func offsets[T uint16 | uint32](counts []T) []uint32 {
 	return out
 }
 
-// checkSuccessors makes sure that binary search over the successors is safe.
-func checkSuccessors(what string, first []uint32, successors []uint16, words int) error {
-	if end := first[len(first)-1]; uint64(end) != uint64(len(successors)) {
-		return fmt.Errorf("%d %s are counted, %d are there", end, what, len(successors))
+// link checks what was read, so that every search is safe, numbers the states
+// and finds what each leads to when it has no successor.
+func (g *ngram) link() error {
+	contexts := g.words
+	states := int64(g.words)
+	g.base = nil
+	for k := range g.layers {
+		l := &g.layers[k]
+		if err := l.checkSuccessors(k+2, contexts, g.words); err != nil {
+			return err
+		}
+		contexts = len(l.word)
+		if k+1 < len(g.layers) {
+			g.base = append(g.base, int32(states))
+			if states += int64(contexts); states > math.MaxInt32 {
+				return fmt.Errorf("more than %d n-grams below the highest order", math.MaxInt32)
+			}
+		}
 	}
-	for i := range len(first) - 1 {
-		list := successors[first[i]:first[i+1]]
-		for k, w := range list {
-			if int(w) >= words || k > 0 && list[k-1] >= w {
-				return fmt.Errorf("%s of context %d: word %d is out of order or out of range", what, i, w)
+	finite := [][]float32{g.p1, g.b1}
+	for _, l := range g.layers {
+		finite = append(finite, l.p.exact, l.p.level, l.back.exact, l.back.level)
+	}
+	for _, list := range finite {
+		for _, v := range list {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				return fmt.Errorf("%v is no log-probability", v)
+			}
+		}
+	}
+	for k := range g.base {
+		l := &g.layers[k]
+		l.suffix = make([]int32, len(l.word))
+		for context := range len(l.first) - 1 {
+			for i := l.first[context]; i < l.first[context+1]; i++ {
+				if l.suffix[i] = int32(l.word[i]); k > 0 {
+					l.suffix[i] = g.follow(g.layers[k-1].suffix[context], int32(l.word[i]))
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// find returns where w is in a sorted list, or -1.
-func find(list []uint16, w uint16) int {
-	low, high := 0, len(list)
+// checkSuccessors makes sure that binary search over the successors is safe.
+func (l *layer) checkSuccessors(order, contexts, words int) error {
+	n := len(l.word)
+	if len(l.first) != contexts+1 || uint64(l.first[contexts]) != uint64(n) {
+		return fmt.Errorf("%d-grams: %d are there, another number is counted", order, n)
+	}
+	for i := range contexts {
+		list := l.word[l.first[i]:l.first[i+1]]
+		for k, w := range list {
+			if int(w) >= words || k > 0 && list[k-1] >= w {
+				return fmt.Errorf("%d-grams of context %d: word %d is out of order or out of range", order, i, w)
+			}
+		}
+	}
+	return nil
+}
+
+// successor returns which n-gram continues context i with w, or -1.
+func (l *layer) successor(i uint32, w uint32) int64 {
+	low, high := l.first[i], l.first[i+1]
+	end := high
 	for low < high {
-		middle := int(uint(low+high) >> 1)
-		if list[middle] < w {
+		middle := low + (high-low)/2
+		if l.word[middle] < w {
 			low = middle + 1
 		} else {
 			high = middle
 		}
 	}
-	if low < len(list) && list[low] == w {
-		return low
+	if low < end && l.word[low] == w {
+		return int64(low)
 	}
 	return -1
 }
 
-// pair is the state after words a and b: the bigram if the model has it and it
-// says more than b alone.
-func (g *ngram) pair(a, b int32) int32 {
-	if i := find(g.word2[g.first1[a]:g.first1[a+1]], uint16(b)); i >= 0 {
-		return g.state(int32(g.first1[a]) + int32(i))
+// states is how many states there are.
+func (g *ngram) states() int {
+	if len(g.base) == 0 {
+		return g.words
 	}
-	return b
+	return int(g.base[len(g.base)-1]) + len(g.layers[len(g.base)-1].word)
 }
 
-func (g *ngram) state(bigram int32) int32 {
-	if g.first2[bigram] == g.first2[bigram+1] && g.levelB2[g.back2[bigram]] == 0 {
-		return int32(g.word2[bigram])
+// place is the layer whose contexts a state is among (0: the words), and which
+// of them it is.
+func (g *ngram) place(state int32) (k int, i uint32) {
+	for k = len(g.base); k > 0; k-- {
+		if state >= g.base[k-1] {
+			return k, uint32(state - g.base[k-1])
+		}
 	}
-	return int32(g.words) + bigram
+	return 0, uint32(state)
+}
+
+// follow is the longest n-gram that ends with word after state, or after what
+// is left of state.
+func (g *ngram) follow(state, word int32) int32 {
+	for {
+		k, i := g.place(state)
+		if k < len(g.base) {
+			if n := g.layers[k].successor(i, uint32(word)); n >= 0 {
+				return g.base[k] + int32(n)
+			}
+		}
+		if k == 0 {
+			return word
+		}
+		state = g.layers[k-1].suffix[i]
+	}
+}
+
+// settle is what of a state can matter: an n-gram that nothing follows and
+// that backs off for nothing says no more than what is left of it.
+func (g *ngram) settle(state int32) int32 {
+	for {
+		k, i := g.place(state)
+		if k == 0 {
+			return state
+		}
+		l, next := &g.layers[k-1], &g.layers[k]
+		if next.first[i] < next.first[i+1] || l.back.at(i) != 0 {
+			return state
+		}
+		state = l.suffix[i]
+	}
 }
 
 // score gives the natural log-probability of word after state, and the state
 // that follows.
 func (g *ngram) score(state, word int32) (logp float32, next int32) {
 	var back float32
-	last := state
-	if int(state) >= g.words {
-		i := state - int32(g.words)
-		last = int32(g.word2[i])
-		at := g.first2[i]
-		if k := find(g.word3[at:g.first2[i+1]], uint16(word)); k >= 0 {
-			return g.levelP3[g.code3[int(at)+k]], g.pair(last, word)
+	for {
+		k, i := g.place(state)
+		if k < len(g.layers) {
+			if n := g.layers[k].successor(i, uint32(word)); n >= 0 {
+				logp = back + g.layers[k].p.at(uint32(n))
+				switch {
+				case k < len(g.base):
+					next = g.base[k] + int32(n)
+				case k == 0:
+					next = word
+				default:
+					next = g.follow(g.layers[k-1].suffix[i], word)
+				}
+				return logp, g.settle(next)
+			}
 		}
-		back = g.levelB2[g.back2[i]]
+		if k == 0 {
+			return back + g.b1[i] + g.p1[word], word
+		}
+		back += g.layers[k-1].back.at(i)
+		state = g.layers[k-1].suffix[i]
 	}
-	at := g.first1[last]
-	if k := find(g.word2[at:g.first1[last+1]], uint16(word)); k >= 0 {
-		i := int32(at) + int32(k)
-		return back + g.levelP2[g.code2[i]], g.state(i)
-	}
-	return back + g.b1[last] + g.p1[word], word
-}
-
-// reader takes a little-endian file apart; after the first thing that is
-// missing it gives only zeros, and end says what was wrong.
-type reader struct {
-	rest []byte
-	err  error
-}
-
-func newReader(b []byte, magic string) (*reader, error) {
-	if len(b) < len(magic)+4 || string(b[:len(magic)]) != magic {
-		return nil, fmt.Errorf("%d bytes that do not begin with %q: not this kind of file, or of another version", len(b), magic)
-	}
-	body, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
-	if got := crc32.ChecksumIEEE(body); got != sum {
-		return nil, fmt.Errorf("the file is damaged: CRC-32 %08x, want %08x", got, sum)
-	}
-	return &reader{rest: body[len(magic):]}, nil
-}
-
-// bytes takes n bytes; they share the file's memory.
-func (r *reader) bytes(n int) []byte {
-	if r.err == nil && n > len(r.rest) {
-		r.err = fmt.Errorf("the file ends %d bytes too early", n-len(r.rest))
-	}
-	if r.err != nil {
-		return nil
-	}
-	taken := r.rest[:n:n]
-	r.rest = r.rest[n:]
-	return taken
-}
-
-func (r *reader) uint32() uint32 {
-	b := r.bytes(4)
-	if b == nil {
-		return 0
-	}
-	return binary.LittleEndian.Uint32(b)
-}
-
-// count takes a number of things of at least one byte each.
-func (r *reader) count() int {
-	n := r.uint32()
-	if r.err == nil && uint64(n) > uint64(len(r.rest)) {
-		r.err = fmt.Errorf("%d things are announced, %d bytes are left", n, len(r.rest))
-	}
-	if r.err != nil {
-		return 0
-	}
-	return int(n)
-}
-
-func (r *reader) uint16s(n int) []uint16 {
-	b := r.bytes(2 * n)
-	out := make([]uint16, len(b)/2)
-	for i := range out {
-		out[i] = binary.LittleEndian.Uint16(b[2*i:])
-	}
-	return out
-}
-
-func (r *reader) uint32s(n int) []uint32 {
-	b := r.bytes(4 * n)
-	out := make([]uint32, len(b)/4)
-	for i := range out {
-		out[i] = binary.LittleEndian.Uint32(b[4*i:])
-	}
-	return out
-}
-
-func (r *reader) float32s(n int) []float32 {
-	out := make([]float32, n)
-	for i, v := range r.uint32s(n) {
-		out[i] = math.Float32frombits(v)
-	}
-	return out
-}
-
-func (r *reader) end() error {
-	if r.err == nil && len(r.rest) > 0 {
-		return fmt.Errorf("%d bytes too many", len(r.rest))
-	}
-	return r.err
 }

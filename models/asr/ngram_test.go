@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -71,8 +72,8 @@ func TestNgramSaysWhatKenlmSays(t *testing.T) {
 
 func TestNgramProbabilitiesSumToOne(t *testing.T) {
 	g, _, _ := readToy(t)
-	for state := range int32(g.words + len(g.word2)) {
-		if state == wordEnd || int(state) >= g.words && g.word2[state-int32(g.words)] == wordEnd {
+	for state := range int32(g.states()) {
+		if k, i := g.place(state); k == 0 && i == wordEnd || k > 0 && g.layers[k-1].word[i] == wordEnd {
 			continue // nothing follows the end
 		}
 		var sum float64
@@ -113,9 +114,9 @@ func FuzzReadNgram(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, state := range []int{0, g.words - 1, g.words + len(g.word2) - 1} {
+		for _, state := range []int{0, g.words - 1, g.states() - 1} {
 			for w := range min(g.words, 50) {
-				if _, next := g.score(int32(state), int32(w)); int(next) >= g.words+len(g.word2) {
+				if _, next := g.score(int32(state), int32(w)); int(next) >= g.states() {
 					t.Fatalf("state %d does not exist", next)
 				}
 			}
@@ -137,7 +138,7 @@ func TestReadLexicon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(l.words) != 2 || l.words[1] != "i" || len(l.pronunciations) != 3 || string(l.pronunciations[2].phones) != "\x03\x04" {
+	if len(l.words) != 2 || l.words[1] != "i" || len(l.pronunciations) != 3 || !slices.Equal(l.pronunciations[2].phones, []int32{3, 4}) {
 		t.Errorf("read %+v", l)
 	}
 	for name, bad := range map[string]struct {
@@ -167,7 +168,7 @@ func FuzzReadLexicon(f *testing.F) {
 		if err != nil {
 			return
 		}
-		tree := newTree(l, make([]float32, len(l.words)+firstWord))
+		tree := newTree(l, make([]float32, len(l.words)+firstWord), nil)
 		if len(tree.words) != len(l.pronunciations) {
 			t.Fatalf("%d pronunciations became %d words in the tree", len(l.pronunciations), len(tree.words))
 		}

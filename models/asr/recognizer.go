@@ -115,9 +115,9 @@ func newSearch(l *lexicon, g *ngram, p Params) (search, error) {
 		return search{}, fmt.Errorf("%s and %s were not made together: %d words against %d", lexiconFile, grammarFile, len(l.words), g.words-firstWord)
 	}
 	return search{
-		tree:    newTree(l, g.p1),
+		tree:    newTree(l, g.p1, nil),
 		grammar: g,
-		options: searchOptions{beam: p.Beam, threshold: p.BeamThreshold, lmWeight: p.LMWeight, wordScore: p.WordScore, pauseSteps: p.PauseSteps},
+		options: searchOptions{beam: p.Beam, threshold: p.BeamThreshold, lmWeight: p.LMWeight, wordScore: p.WordScore, pauseSteps: p.PauseSteps, silence: noLabel},
 	}, nil
 }
 
