@@ -12,7 +12,9 @@ import (
 	"github.com/earshot-fm/earshot/models/ads"
 	"github.com/earshot-fm/earshot/models/asr"
 	"github.com/earshot-fm/earshot/models/highlight"
+	"github.com/earshot-fm/earshot/models/keyword"
 	"github.com/earshot-fm/earshot/models/langid"
+	"github.com/earshot-fm/earshot/models/passage"
 	"github.com/earshot-fm/earshot/models/sound"
 	"github.com/earshot-fm/earshot/models/topic"
 	"github.com/earshot-fm/earshot/models/vad"
@@ -35,6 +37,12 @@ var families = map[string]map[string]fitting{
 	},
 	"topics": {
 		"hashed-words": topics(topic.NewRunner, topic.New),
+	},
+	"passages": {
+		"hashed-words": passages(passage.NewRunner, passage.New),
+	},
+	"keywords": {
+		"hashed-words": keywords(keyword.NewRunner, keyword.New),
 	},
 	"ads": {
 		"hashed-window": advertisements(ads.NewRunner, ads.New),

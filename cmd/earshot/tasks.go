@@ -11,6 +11,7 @@ import (
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/ads"
 	"github.com/earshot-fm/earshot/models/highlight"
+	"github.com/earshot-fm/earshot/models/keyword"
 	"github.com/earshot-fm/earshot/models/topic"
 )
 
@@ -156,6 +157,50 @@ func topics[In, Out any, R models.Runner[In, Out], T interface {
 	return func(h host, m *models.Model, ports *enrich.Ports) error {
 		t, err := lineUp(h, m, newRunner, newTask)
 		ports.Topics = topicTask{t, m.Manifest.Languages}
+		return err
+	}
+}
+
+type passageTask struct {
+	e interface {
+		Encode(ctx context.Context, texts []string) ([][]float32, models.Usage, error)
+	}
+	languages []string
+}
+
+func (t passageTask) Languages() []string { return t.languages }
+
+func (t passageTask) Encode(ctx context.Context, texts []string) ([][]float32, enrich.Use, error) {
+	vectors, u, err := t.e.Encode(ctx, texts)
+	return vectors, use(u), err
+}
+
+func passages[In, Out any, R models.Runner[In, Out], T interface {
+	Encode(ctx context.Context, texts []string) ([][]float32, models.Usage, error)
+}](newRunner func(*models.Model) (R, error), newTask func(*models.Model, models.Queue[In, Out]) (T, error)) fitting {
+	return func(h host, m *models.Model, ports *enrich.Ports) error {
+		t, err := lineUp(h, m, newRunner, newTask)
+		ports.Passages = passageTask{t, m.Manifest.Languages}
+		return err
+	}
+}
+
+type keywordTask struct {
+	f         *keyword.Finder
+	languages []string
+}
+
+func (t keywordTask) Languages() []string { return t.languages }
+
+func (t keywordTask) Find(ctx context.Context, parts [][]string, n int) ([][]episode.Keyword, enrich.Use, error) {
+	found, u, err := t.f.Find(ctx, parts, n)
+	return found, use(u), err
+}
+
+func keywords[In, Out any, R models.Runner[In, Out]](newRunner func(*models.Model) (R, error), newTask func(*models.Model, models.Queue[In, Out]) (*keyword.Finder, error)) fitting {
+	return func(h host, m *models.Model, ports *enrich.Ports) error {
+		t, err := lineUp(h, m, newRunner, newTask)
+		ports.Keywords = keywordTask{t, m.Manifest.Languages}
 		return err
 	}
 }

@@ -101,7 +101,17 @@ func (g *nodes) transcript(ctx context.Context, t *dag.Task) (io.Reader, error) 
 	if len(speech) == 0 {
 		return nil, dag.LastingGap("nobody speaks")
 	}
+	published, warning, err := g.published(ctx, t, language, speech)
+	if err != nil {
+		return nil, err
+	}
+	if published != nil {
+		return document(heardTranscript{Transcript: *published})
+	}
 	if !slices.Contains(g.ports.Transcript.Languages(), language.Code) {
+		if warning != nil {
+			return nil, dag.LastingGap("no recogniser for language %q, and %s", language.Code, warning.Detail)
+		}
 		return nil, dag.LastingGap("no recogniser for language %q", language.Code)
 	}
 	transcript, use, err := g.ports.Transcript.Transcribe(ctx, tapeOf(t), speech)
@@ -111,7 +121,17 @@ func (g *nodes) transcript(ctx context.Context, t *dag.Task) (io.Reader, error) 
 	use.note(t)
 	transcript.Language = language.Code
 	transcript.Segments = nonNil(transcript.Segments)
-	return document(transcript)
+	heard := heardTranscript{Transcript: transcript}
+	if warning != nil {
+		heard.Warnings = []episode.Warning{*warning}
+	}
+	return document(heard)
+}
+
+// heardTranscript is the transcript node's artifact.
+type heardTranscript struct {
+	episode.Transcript
+	Warnings []episode.Warning `json:"warnings,omitempty"` // for the record
 }
 
 func (g *nodes) sounds(ctx context.Context, t *dag.Task) (io.Reader, error) {
@@ -122,6 +142,9 @@ func (g *nodes) sounds(ctx context.Context, t *dag.Task) (io.Reader, error) {
 	use.note(t)
 	return document(nonNil(events))
 }
+
+// tapeRate is the tape's, in Hz.
+const tapeRate = audio.TapeRate
 
 // tapeOf is the tape that decode publishes in this run.
 func tapeOf(t *dag.Task) audio.Reader { return t.Input(nodeDecode).Live().(*audio.Tape) }

@@ -18,6 +18,8 @@ const (
 	inAbout      = "about"
 	inSoundbites = "soundbites"
 	inIdentity   = "identity"
+	inCaptions   = "transcripts"
+	inChapters   = "chapter-lists"
 )
 
 // edition names the first complete download of a revision. The address is not
@@ -154,10 +156,16 @@ func (e *Enricher) read(ctx context.Context, hash string) (*episode.Record, erro
 
 func (e *Enricher) inputs(ev episode.Event) (map[string][]byte, error) {
 	in := map[string][]byte{}
+	var chapters []episode.Link
+	if ev.Chapters != nil {
+		chapters = append(chapters, *ev.Chapters)
+	}
 	for name, v := range map[string]any{
 		inEnclosure:  edition{ev.ID, ev.Revision},
 		inAbout:      about{strings.TrimSpace(ev.Title), strings.TrimSpace(ev.Description)},
 		inSoundbites: nonNil(ev.Soundbites),
+		inCaptions:   nonNil(ev.Transcripts),
+		inChapters:   nonNil(chapters),
 		inIdentity: identity{
 			ID: ev.ID, Podcast: ev.Podcast, Title: ev.Title, Description: ev.Description,
 			Revision: ev.Revision, Generation: e.generation, PublishedAt: ev.PublishedAt.UTC(), Explicit: ev.Explicit,

@@ -19,6 +19,9 @@ const (
 	nodeTranscript = "transcript"
 	nodeSounds     = "sound-events"
 	nodeTopics     = "topics"
+	nodePassages   = "passages"
+	nodeChapters   = "chapters"
+	nodeKeywords   = "keywords"
 	nodeAds        = "ads"
 	nodeHighlight  = "highlight"
 	nodePreview    = "preview"
@@ -26,6 +29,9 @@ const (
 	nodePublish    = "publish"
 	nodeIndex      = "index"
 	nodeAnnounce   = "announce"
+
+	nodePublisherTranscript = "publisher-transcript"
+	nodePublisherChapters   = "publisher-chapters"
 )
 
 // DefaultGraph is the built-in graph's YAML.
@@ -49,9 +55,12 @@ func (o PreviewOptions) check() error {
 
 // nodes holds what the nodes' functions use.
 type nodes struct {
-	ports   Ports
-	preview PreviewOptions
-	scratch string
+	ports          Ports
+	preview        PreviewOptions
+	chapterOptions ChapterOptions
+	scratch        string
+
+	transcriptOptions TranscriptOptions
 }
 
 // kind is what a node of the configuration can be: what its function reads,
@@ -80,15 +89,29 @@ var kinds = []kind{
 	{name: nodeLanguage, version: 1, live: []string{nodeDecode}, requires: []string{nodeSpeech}, task: "language",
 		absent: func(p Ports) bool { return p.Language == nil },
 		run:    func(g *nodes) dag.Func { return g.language }},
-	{name: nodeTranscript, version: 1, live: []string{nodeDecode}, requires: []string{nodeSpeech, nodeLanguage}, task: "transcript",
+	{name: nodeTranscript, version: 1, live: []string{nodeDecode}, requires: []string{nodeSpeech, nodeLanguage}, optional: []string{nodePublisherTranscript}, task: "transcript",
 		absent: func(p Ports) bool { return p.Transcript == nil },
 		run:    func(g *nodes) dag.Func { return g.transcript }},
+	{name: nodePublisherTranscript, version: 1, requires: []string{inCaptions}, optional: []string{nodeLanguage},
+		absent: func(p Ports) bool { return p.Documents == nil },
+		run:    func(g *nodes) dag.Func { return g.publisherTranscript }},
+	{name: nodePublisherChapters, version: 1, requires: []string{inChapters},
+		absent: func(p Ports) bool { return p.Documents == nil },
+		run:    func(g *nodes) dag.Func { return g.publisherChapters }},
 	{name: nodeSounds, version: 1, live: []string{nodeDecode}, task: "sound-events",
 		absent: func(p Ports) bool { return p.Sounds == nil },
 		run:    func(g *nodes) dag.Func { return g.sounds }},
 	{name: nodeTopics, version: 1, requires: []string{inAbout}, optional: []string{nodeLanguage, nodeTranscript}, task: "topics",
 		absent: func(p Ports) bool { return p.Topics == nil },
 		run:    func(g *nodes) dag.Func { return g.topics }},
+	{name: nodePassages, version: 1, requires: []string{inAbout}, optional: []string{nodeLanguage, nodeTranscript}, task: "passages",
+		absent: func(p Ports) bool { return p.Passages == nil },
+		run:    func(g *nodes) dag.Func { return g.passages }},
+	{name: nodeChapters, version: 1, requires: []string{nodePassages, nodeDecode},
+		run: func(g *nodes) dag.Func { return g.chapters }},
+	{name: nodeKeywords, version: 1, requires: []string{inAbout}, optional: []string{nodeLanguage, nodeTranscript, nodeChapters}, task: "keywords",
+		absent: func(p Ports) bool { return p.Keywords == nil },
+		run:    func(g *nodes) dag.Func { return g.keywords }},
 	{name: nodeAds, version: 1, requires: []string{nodeDecode, nodeTranscript}, optional: []string{nodeSounds}, task: "ads",
 		absent: func(p Ports) bool { return p.Ads == nil },
 		run:    func(g *nodes) dag.Func { return g.ads }},
@@ -98,7 +121,7 @@ var kinds = []kind{
 		run:      func(g *nodes) dag.Func { return g.highlight }},
 	{name: nodePreview, version: 1, requires: []string{nodeFetch, nodeHighlight},
 		run: func(g *nodes) dag.Func { return g.renderPreview }},
-	{name: nodeRecord, version: 1, requires: []string{inIdentity, nodeFetch, nodeDecode}, optional: recorded,
+	{name: nodeRecord, version: 1, requires: []string{inIdentity, nodeFetch, nodeDecode}, optional: append([]string{nodePublisherChapters}, recorded...),
 		run: func(g *nodes) dag.Func { return g.record }},
 	{name: nodePublish, version: 1, requires: []string{nodeRecord, nodePreview}, effect: true,
 		run: func(g *nodes) dag.Func { return g.publish }},
@@ -110,9 +133,9 @@ var kinds = []kind{
 }
 
 // recorded are the nodes whose finding, or gap, is in the record.
-var recorded = []string{nodeSpeech, nodeLanguage, nodeTranscript, nodeSounds, nodeTopics, nodeAds, nodeHighlight, nodePreview}
+var recorded = []string{nodeSpeech, nodeLanguage, nodeTranscript, nodeSounds, nodeTopics, nodePassages, nodeChapters, nodeKeywords, nodeAds, nodeHighlight, nodePreview}
 
-var inputs = []string{inEnclosure, inAbout, inSoundbites, inIdentity}
+var inputs = []string{inEnclosure, inAbout, inSoundbites, inIdentity, inCaptions, inChapters}
 
 // Vocabulary is what a graph's YAML may say, given the catalog's models by
 // task.
@@ -120,8 +143,13 @@ func Vocabulary(models map[string][]string) dag.Vocabulary {
 	v := dag.Vocabulary{Nodes: map[string]dag.Word{}, Inputs: inputs, Models: models}
 	for _, k := range kinds {
 		w := dag.Word{Requires: slices.Concat(k.live, k.requires), Accepts: k.optional, Task: k.task}
-		if k.name == nodeHighlight {
+		switch k.name {
+		case nodeHighlight:
 			w.Parameters = func() any { return &PreviewOptions{Min: 30, Target: 60, Max: 90} }
+		case nodeChapters:
+			w.Parameters = func() any { return &ChapterOptions{Min: 60} }
+		case nodeTranscript:
+			w.Parameters = func() any { return &TranscriptOptions{Publisher: publisherFallback} }
 		}
 		v.Nodes[k.name] = w
 	}
@@ -131,7 +159,7 @@ func Vocabulary(models map[string][]string) dag.Vocabulary {
 // Check reports what parameters of a specification contradict one another.
 func Check(spec *dag.Spec) error {
 	for _, s := range spec.Nodes {
-		if o, ok := s.Parameters.(*PreviewOptions); ok {
+		if o, ok := s.Parameters.(interface{ check() error }); ok {
 			if err := o.check(); err != nil {
 				return err
 			}
@@ -161,8 +189,13 @@ func (g *nodes) build(spec *dag.Spec, identities map[string]string) (*dag.Graph,
 		if id := identities[k.name]; id != "" {
 			n.Version += " " + id
 		}
-		if o, ok := s.Parameters.(*PreviewOptions); ok {
+		switch o := s.Parameters.(type) {
+		case *PreviewOptions:
 			g.preview = *o
+		case *ChapterOptions:
+			g.chapterOptions = *o
+		case *TranscriptOptions:
+			g.transcriptOptions = *o
 		}
 		if s.Parameters != nil {
 			b, err := json.Marshal(s.Parameters)
@@ -176,8 +209,21 @@ func (g *nodes) build(spec *dag.Spec, identities map[string]string) (*dag.Graph,
 			n.Off = "turned off in the configuration"
 		case k.absent != nil && k.absent(g.ports):
 			n.Off = "nothing configured for it"
+		case k.name == nodePublisherTranscript && publisherOption(spec) == publisherNever:
+			n.Off = "graph.nodes.transcript.parameters.publisher is never"
 		}
 		built = append(built, n)
 	}
 	return dag.New(inputs, built...)
+}
+
+// publisherOption is what the transcript node's parameters say of the
+// publisher's transcript.
+func publisherOption(spec *dag.Spec) string {
+	for _, s := range spec.Nodes {
+		if o, ok := s.Parameters.(*TranscriptOptions); ok {
+			return o.Publisher
+		}
+	}
+	return publisherNever
 }

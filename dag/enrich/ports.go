@@ -13,12 +13,15 @@ import (
 // a Retry. A nil task port (Speech to Highlight) makes its node a gap.
 type Ports struct {
 	Fetch      Fetcher
+	Documents  Documents // nil: the publisher's transcript and chapters are gaps
 	Audio      Audio
 	Speech     SpeechDetector
 	Language   LanguageIdentifier
 	Transcript Transcriber
 	Sounds     SoundDetector
 	Topics     TopicClassifier
+	Passages   PassageEncoder
+	Keywords   KeywordFinder
 	Ads        AdFinder
 	Highlight  Ranker
 	Preview    Renderer
@@ -32,6 +35,13 @@ type Fetcher interface {
 	// Fetch writes the file at an address to path. progress is told the bytes
 	// so far and in all, 0 where that is not known.
 	Fetch(ctx context.Context, url, path string, progress func(done, total int64)) error
+}
+
+// Documents reads what a feed links to beside the audio.
+type Documents interface {
+	// Read gives a whole document, bounded in size. A Reject means that the
+	// address will never give it.
+	Read(ctx context.Context, url string) ([]byte, error)
 }
 
 // Audio decodes enclosures.
@@ -97,6 +107,22 @@ type Text struct {
 type TopicClassifier interface {
 	Languages() []string // BCP 47
 	Classify(ctx context.Context, text Text) ([]episode.Topic, Use, error)
+}
+
+// PassageEncoder embeds texts.
+type PassageEncoder interface {
+	Languages() []string // BCP 47
+	// Encode gives each text's embedding, in order: vectors of one width, of
+	// unit length, or zero where nothing was understood.
+	Encode(ctx context.Context, texts []string) ([][]float32, Use, error)
+}
+
+// KeywordFinder finds the words that tell what texts are about.
+type KeywordFinder interface {
+	Languages() []string // BCP 47
+	// Find gives the keywords of each part of a text, at most n each, best
+	// first. A part is a list of segments.
+	Find(ctx context.Context, parts [][]string, n int) ([][]episode.Keyword, Use, error)
 }
 
 // AdFinder finds advertisements.

@@ -52,7 +52,6 @@ func (g *nodes) record(ctx context.Context, t *dag.Task) (io.Reader, error) {
 		Episode:     episode.Episode(who),
 		SoundEvents: []episode.SoundEvent{},
 		Topics:      []episode.Topic{},
-		Chapters:    []episode.Chapter{},
 		Ads:         []episode.Ad{},
 		Loudness:    heard.Loudness,
 		Gaps:        []episode.Gap{},
@@ -78,6 +77,17 @@ func (g *nodes) record(ctx context.Context, t *dag.Task) (io.Reader, error) {
 				return nil, err
 			}
 		}
+	}
+	var said heardTranscript
+	if err := input(ctx, t, nodeTranscript, &said); err != nil {
+		return nil, err
+	}
+	r.Warnings = append(r.Warnings, said.Warnings...)
+	if err := input(ctx, t, nodePublisherChapters, &r.Chapters); err != nil {
+		return nil, err
+	}
+	if err := subject(ctx, t, &r); err != nil {
+		return nil, err
 	}
 	if !missing(t, nodePreview) {
 		b, err := t.Input(nodePreview).Open(ctx)

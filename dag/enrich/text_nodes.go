@@ -4,28 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
-	"slices"
 
 	"github.com/earshot-fm/earshot/dag"
 	"github.com/earshot-fm/earshot/dag/episode"
 )
 
 func (g *nodes) topics(ctx context.Context, t *dag.Task) (io.Reader, error) {
-	var about about
-	var language episode.Language
-	var transcript episode.Transcript
-	if err := errors.Join(
-		input(ctx, t, inAbout, &about),
-		input(ctx, t, nodeLanguage, &language),
-		input(ctx, t, nodeTranscript, &transcript),
-	); err != nil {
+	about, transcript, err := g.text(ctx, t, "topic model", g.ports.Topics.Languages())
+	if err != nil {
 		return nil, err
-	}
-	// Title and description may serve where nothing was recognised, but not in
-	// a language that the model cannot read.
-	unknown := language.Code == "" || language.Code == episode.Undetermined
-	if !unknown && !slices.Contains(g.ports.Topics.Languages(), language.Code) {
-		return nil, dag.LastingGap("no topic model for language %q", language.Code)
 	}
 	topics, use, err := g.ports.Topics.Classify(ctx, Text{about.Title, about.Description, transcript.Segments})
 	if err != nil {

@@ -85,9 +85,12 @@ const Undetermined = "und"
 
 // Transcript is what was said, when.
 type Transcript struct {
-	Language string    `json:"language"`
-	Source   string    `json:"source"` // "recognised", or "publisher"
-	Segments []Segment `json:"segments"`
+	Language string `json:"language"`
+	Source   string `json:"source"` // "recognised", or "publisher"
+	// WordTimes says where words' times come from when the model does not give
+	// them by itself: "cross-attention", or "interpolated" within segments.
+	WordTimes string    `json:"word_times,omitempty"`
+	Segments  []Segment `json:"segments"`
 }
 
 // Segment is a stretch of speech between two pauses.
@@ -145,8 +148,9 @@ func (c Component) MarshalJSON() ([]byte, error) {
 
 // Chapter starts at a time and lasts until the next.
 type Chapter struct {
-	Start Seconds `json:"start"`
-	Title string  `json:"title"`
+	Start  Seconds `json:"start"`
+	Title  string  `json:"title"`
+	Source string  `json:"source,omitempty"` // "publisher": it is the publisher's own
 }
 
 // Ad is a span that advertises.

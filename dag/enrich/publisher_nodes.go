@@ -1,0 +1,202 @@
+package enrich
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/earshot-fm/earshot/dag"
+	"github.com/earshot-fm/earshot/dag/episode"
+)
+
+// TranscriptOptions are the transcript node's parameters.
+type TranscriptOptions struct {
+	// Publisher says when the publisher's own transcript stands in for the
+	// recogniser's. Never: it is not even fetched. Fallback: where no recogniser
+	// knows the language, so that what is recognised depends on the audio alone.
+	// Prefer: wherever it fits the audio.
+	Publisher string `yaml:"publisher"`
+}
+
+const (
+	publisherNever    = "never"
+	publisherFallback = "fallback"
+	publisherPrefer   = "prefer"
+)
+
+func (o TranscriptOptions) check() error {
+	if !slices.Contains([]string{publisherNever, publisherFallback, publisherPrefer}, o.Publisher) {
+		return fmt.Errorf("config: graph.nodes.transcript.parameters.publisher: %q: want never, fallback or prefer", o.Publisher)
+	}
+	return nil
+}
+
+// sourcePublisher is the source of what the publisher wrote.
+const sourcePublisher = "publisher"
+
+// captions is the publisher-transcript node's artifact.
+type captions struct {
+	Language string            `json:"language,omitempty"` // as the feed says
+	Segments []episode.Segment `json:"segments"`
+}
+
+// publisherTranscript fetches the transcript that the feed links to.
+func (g *nodes) publisherTranscript(ctx context.Context, t *dag.Task) (io.Reader, error) {
+	var links []episode.Link
+	var language episode.Language
+	if err := errors.Join(input(ctx, t, inCaptions, &links), input(ctx, t, nodeLanguage, &language)); err != nil {
+		return nil, err
+	}
+	if g.transcriptOptions.Publisher == publisherFallback && g.ports.Transcript != nil && slices.Contains(g.ports.Transcript.Languages(), language.Code) {
+		return nil, dag.LastingGap("the language %q is recognised", language.Code)
+	}
+	links = slices.DeleteFunc(links, func(l episode.Link) bool { return captionRank(l) < 0 })
+	if len(links) == 0 {
+		return nil, dag.LastingGap("the publisher gives none with times")
+	}
+	slices.SortStableFunc(links, func(a, b episode.Link) int {
+		return cmp.Or(cmp.Compare(otherLanguage(a.Language, language.Code), otherLanguage(b.Language, language.Code)), cmp.Compare(captionRank(b), captionRank(a)))
+	})
+	var problems []error
+	for _, l := range links {
+		doc, err := g.ports.Documents.Read(ctx, l.URL)
+		if err == nil {
+			var segments []episode.Segment
+			if segments, err = episode.ReadCaptions(doc); err == nil {
+				return document(captions{l.Language, segments})
+			}
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		problems = append(problems, err)
+	}
+	return nil, documentGap(t, errors.Join(problems...))
+}
+
+// publisherChapters fetches the chapters that the feed links to.
+func (g *nodes) publisherChapters(ctx context.Context, t *dag.Task) (io.Reader, error) {
+	var links []episode.Link
+	if err := input(ctx, t, inChapters, &links); err != nil {
+		return nil, err
+	}
+	if len(links) == 0 {
+		return nil, dag.LastingGap("the publisher gives none")
+	}
+	doc, err := g.ports.Documents.Read(ctx, links[0].URL)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, documentGap(t, err)
+	}
+	chapters, err := episode.ReadChapters(doc)
+	if err != nil {
+		return nil, documentGap(t, err)
+	}
+	for i := range chapters {
+		chapters[i].Source = sourcePublisher
+	}
+	return document(chapters)
+}
+
+// documentGap is the gap of a document that cannot be used. The reason is part
+// of keys, and so the same whatever the server's words; those are a note.
+func documentGap(t *dag.Task, err error) error {
+	t.Note("problem", err.Error())
+	// Another answer of the server may do; one that cannot be read will not.
+	if _, permanent := errors.AsType[*dag.Failure](err); permanent || errors.Is(err, episode.ErrNoCaptions) {
+		return dag.LastingGap("what the publisher gives cannot be used")
+	}
+	return dag.Gap("what the publisher gives could not be fetched")
+}
+
+// captionRank orders a feed's links by how well their types hold times; below
+// zero are those that hold none.
+func captionRank(l episode.Link) int {
+	switch kind, _, _ := strings.Cut(strings.ToLower(l.Type), ";"); strings.TrimSpace(kind) {
+	case "application/json", "application/vnd.podcasting+json":
+		return 3
+	case "text/vtt":
+		return 2
+	case "application/x-subrip", "application/srt", "text/srt", "":
+		return 1
+	case "text/html", "text/plain":
+		return -1
+	}
+	return 0
+}
+
+// otherLanguage is 0 when a link's language may be the one that is spoken.
+func otherLanguage(link, spoken string) int {
+	if link == "" || spoken == "" || spoken == episode.Undetermined || primary(link) == primary(spoken) {
+		return 0
+	}
+	return 1
+}
+
+// primary is a BCP 47 tag's language without its script and region.
+func primary(tag string) string {
+	tag, _, _ = strings.Cut(strings.ToLower(strings.ReplaceAll(tag, "_", "-")), "-")
+	return tag
+}
+
+// misfit says why a publisher's transcript cannot be of this audio; empty when
+// it can. Advertisements that a server put into the audio shift all that comes
+// after them: it shows at the end.
+func (c *captions) misfit(language episode.Language, speech []episode.Span, duration episode.Seconds) string {
+	if otherLanguage(c.Language, language.Code) != 0 {
+		return fmt.Sprintf("it is in %q, and %q is spoken", c.Language, language.Code)
+	}
+	last := c.Segments[len(c.Segments)-1].End
+	tolerance := max(10, 0.02*duration)
+	if last > duration+2 {
+		return fmt.Sprintf("it goes on to %.0f s, and the audio ends at %.0f s", float64(last), float64(duration))
+	}
+	if end := speech[len(speech)-1].End; last < end-tolerance {
+		return fmt.Sprintf("it ends at %.0f s, and somebody speaks until %.0f s", float64(last), float64(end))
+	}
+	var said, spoken episode.Seconds
+	for _, s := range c.Segments {
+		said += s.Len()
+		for _, v := range speech {
+			spoken += s.Overlap(v)
+		}
+	}
+	if spoken < said/2 {
+		return fmt.Sprintf("somebody speaks in %.0f %% of its time", 100*float64(spoken/said))
+	}
+	return ""
+}
+
+// published gives the transcript node the publisher's transcript, if there is
+// one that fits; else what to say of it.
+func (g *nodes) published(ctx context.Context, t *dag.Task, language episode.Language, speech []episode.Span) (*episode.Transcript, *episode.Warning, error) {
+	if missing(t, nodePublisherTranscript) {
+		return nil, nil, nil
+	}
+	var c captions
+	if err := input(ctx, t, nodePublisherTranscript, &c); err != nil || len(c.Segments) == 0 {
+		return nil, nil, err
+	}
+	samples, err := tapeOf(t).Len(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	duration := episode.Seconds(float64(samples) / tapeRate)
+	if why := c.misfit(language, speech, duration); why != "" {
+		return nil, &episode.Warning{Node: nodeTranscript, Code: "publisher-transcript-misfit", Detail: "the publisher's transcript is not of this audio: " + why}, nil
+	}
+	code := language.Code
+	if code == "" || code == episode.Undetermined {
+		code = cmp.Or(primary(c.Language), episode.Undetermined)
+	}
+	for i := range c.Segments {
+		c.Segments[i].End = min(c.Segments[i].End, duration)
+	}
+	return &episode.Transcript{Language: code, Source: sourcePublisher, Segments: c.Segments}, nil, nil
+}
