@@ -1,6 +1,7 @@
 package enrich
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,15 +25,16 @@ import (
 // world is drivers and models whose answers follow from the audio, and a count
 // of what was asked of them.
 type world struct {
-	mu       sync.Mutex
-	calls    []string
-	language string
-	topic    string
-	best     int // the candidate that the ranker prefers
-	fetchErr error
-	newer    bool // the index holds a newer version
-	indexed  *episode.Record
-	objects  map[string][]byte
+	mu        sync.Mutex
+	calls     []string
+	language  string
+	topic     string
+	best      int // the candidate that the ranker prefers
+	fetchErr  error
+	documents documents
+	newer     bool // the index holds a newer version
+	indexed   *episode.Record
+	objects   map[string][]byte
 }
 
 func (w *world) called(name string) {
@@ -89,7 +91,7 @@ func (f fakeTranscriber) Transcribe(_ context.Context, _ audio.Reader, speech []
 	f.called("transcript")
 	t := episode.Transcript{Source: "recognised"}
 	for _, s := range speech {
-		t.Segments = append(t.Segments, episode.Segment{Span: s, Text: "words", Confidence: 0.8})
+		t.Segments = append(t.Segments, episode.Segment{Span: s, Text: strings.Repeat("words ", 12), Confidence: 0.8})
 	}
 	return t, Use{}, nil
 }
@@ -107,6 +109,35 @@ func (fakeTopics) Languages() []string { return []string{"en"} }
 func (f fakeTopics) Classify(_ context.Context, text Text) ([]episode.Topic, Use, error) {
 	f.called("topics")
 	return []episode.Topic{{Taxonomy: "iab-3.1", ID: "1", Name: f.topic, Score: 0.5}}, Use{}, nil
+}
+
+type fakePassages struct{ *world }
+
+func (fakePassages) Languages() []string { return []string{"en"} }
+
+// Encode puts what is said before the middle and after it at right angles.
+func (f fakePassages) Encode(_ context.Context, texts []string) ([][]float32, Use, error) {
+	f.called("embed")
+	vectors := make([][]float32, len(texts))
+	for i := range texts {
+		vectors[i] = []float32{1, 0}
+		if i > len(texts)/2 {
+			vectors[i] = []float32{0, 1}
+		}
+	}
+	return vectors, Use{Model: "passages@1"}, nil
+}
+
+type fakeKeywords struct{ *world }
+
+func (fakeKeywords) Languages() []string { return []string{"en"} }
+func (f fakeKeywords) Find(_ context.Context, parts [][]string, n int) ([][]episode.Keyword, Use, error) {
+	f.called("keywords")
+	found := make([][]episode.Keyword, len(parts))
+	for i := range parts {
+		found[i] = []episode.Keyword{{Text: "penalty", Score: 0.5}}
+	}
+	return found, Use{}, nil
 }
 
 type fakeAds struct{ *world }
@@ -168,13 +199,20 @@ func newSetup(t *testing.T) *setup {
 
 func (s *setup) enricher(t *testing.T, identities map[string]string) *Enricher {
 	t.Helper()
+	return s.configured(t, identities, "", "")
+}
+
+// configured is an enricher with the default graph, in which old is replaced
+// by new.
+func (s *setup) configured(t *testing.T, identities map[string]string, old, new string) *Enricher {
+	t.Helper()
 	task := map[string][]string{}
 	for _, k := range kinds {
 		if k.task != "" {
-			task[k.task] = []string{"earshot-vad", "earshot-langid", "earshot-en", "earshot-sound", "earshot-topics", "earshot-ads", "earshot-highlight"}
+			task[k.task] = []string{"earshot-vad", "earshot-langid", "earshot-en", "earshot-sound", "earshot-topics", "earshot-passages", "earshot-keywords", "earshot-ads", "earshot-highlight", "earshot-passages", "earshot-keywords"}
 		}
 	}
-	spec, err := dag.ParseSpec(DefaultGraph, Vocabulary(task))
+	spec, err := dag.ParseSpec(bytes.Replace(DefaultGraph, []byte(old), []byte(new), 2), Vocabulary(task))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,8 +220,8 @@ func (s *setup) enricher(t *testing.T, identities map[string]string) *Enricher {
 	e, err := New(Options{
 		Spec: spec, Generation: 3, Identities: identities, Store: s.store, Ledger: s.store, Scratch: t.TempDir(),
 		Ports: Ports{
-			Fetch: w, Audio: fakeAudio{w}, Speech: fakeSpeech{w}, Language: fakeLanguage{w}, Transcript: fakeTranscriber{w},
-			Sounds: fakeSounds{w}, Topics: fakeTopics{w}, Ads: fakeAds{w}, Highlight: fakeRanker{w}, Preview: fakeRenderer{w},
+			Fetch: w, Documents: w.documents, Audio: fakeAudio{w}, Speech: fakeSpeech{w}, Language: fakeLanguage{w}, Transcript: fakeTranscriber{w},
+			Sounds: fakeSounds{w}, Topics: fakeTopics{w}, Passages: fakePassages{w}, Keywords: fakeKeywords{w}, Ads: fakeAds{w}, Highlight: fakeRanker{w}, Preview: fakeRenderer{w},
 			Publish: w, Index: w, Announce: w,
 		},
 	})
@@ -221,6 +259,10 @@ func TestARecordHoldsWhatAllNodesFound(t *testing.T) {
 		t.Errorf("episode: %+v", r.Episode)
 	case r.Language.Code != "en" || r.Transcript == nil || len(r.SoundEvents) != 1 || len(r.Topics) != 1 || len(r.Ads) != 1 || len(r.Gaps) != 0:
 		t.Errorf("record: %+v", r)
+	case len(r.Chapters) != 2 || r.Chapters[0] != (episode.Chapter{Title: "Penalty"}) || r.Chapters[1].Start < 90 || r.Chapters[1].Start > 120:
+		t.Errorf("chapters: %+v", r.Chapters)
+	case len(r.Keywords) != 1 || r.Embedding == nil || r.Embedding.Model != "passages@1" || len(r.Embedding.Values) != 2:
+		t.Errorf("keywords %+v, embedding %+v", r.Keywords, r.Embedding)
 	case r.Preview == nil || len(r.Preview.Renditions) != 2 || r.Preview.Overlap(r.Ads[0].Span) > 0:
 		t.Errorf("preview: %+v", r.Preview)
 	case s.objects[r.Preview.Renditions[0].Object] == nil:
@@ -288,6 +330,9 @@ func TestALanguageWithoutARecogniserIsAGapThatTheRestWorksAround(t *testing.T) {
 	want := []episode.Gap{
 		{Node: "transcript", Reason: `no recogniser for language "sv"`},
 		{Node: "topics", Reason: `no topic model for language "sv"`},
+		{Node: "passages", Reason: `no embedding model for language "sv"`},
+		{Node: "chapters", Reason: `needs passages: no embedding model for language "sv"`},
+		{Node: "keywords", Reason: `no keyword model for language "sv"`},
 		{Node: "ads", Reason: `needs transcript: no recogniser for language "sv"`},
 	}
 	if !slices.Equal(r.Gaps, want) {
