@@ -198,12 +198,3 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkSecondOfAudio(b *testing.B) {
-	f, samples := frontEnd(b, nil), pcm(b)
-	stream, logmel := f.Stream(), make([]float32, 0, 64*200)
-	second := append(samples, samples[:16000-len(samples)]...)
-	for b.Loop() {
-		logmel = stream.Write(logmel[:0], second)
-	}
-}

@@ -12,6 +12,7 @@ type realFFT struct {
 	half    int          // length of the complex transform
 	radices []int        // their product is half
 	twiddle []complex128 // exp(-2πi·k/half), k < half
+	turns   [][]turns4   // for each radix-4 pass, by p < its length/4
 	split   []complex128 // -i/2·exp(-2πi·k/(2·half)), k ≤ half/2
 }
 
@@ -36,6 +37,16 @@ func newRealFFT(n int) *realFFT {
 	f.twiddle = make([]complex128, f.half)
 	for k := range f.twiddle {
 		f.twiddle[k] = unit(k, f.half)
+	}
+	for n, s, i := f.half, 1, 0; i < len(f.radices); i++ {
+		if f.radices[i] == 4 {
+			turns := make([]turns4, n/4)
+			for p := range turns {
+				turns[p] = turns4{f.twiddle[p*s], f.twiddle[2*p*s], f.twiddle[3*p*s]}
+			}
+			f.turns = append(f.turns, turns)
+		}
+		n, s = n/f.radices[i], s*f.radices[i]
 	}
 	f.split = make([]complex128, f.half/2+1)
 	for k := range f.split {
@@ -69,10 +80,10 @@ func (f *realFFT) power(x, y []complex128, out []float64) {
 // transform leaves the result in one of its two buffers and says which.
 func (f *realFFT) transform(x, y []complex128) []complex128 {
 	n, stride := f.half, 1
-	for _, r := range f.radices {
+	for i, r := range f.radices {
 		switch r {
-		case 4:
-			f.radix4(n, stride, x, y)
+		case 4: // the fours come first
+			f.radix4(f.turns[i], stride, x, y)
 		case 2:
 			f.radix2(n, stride, x, y)
 		case 3:
@@ -119,13 +130,21 @@ func (f *realFFT) radix3(n, s int, x, y []complex128) {
 	}
 }
 
-func (f *realFFT) radix4(n, s int, x, y []complex128) {
-	m := n / 4
-	for p := range m {
-		w1, w2, w3 := f.twiddle[p*s], f.twiddle[2*p*s], f.twiddle[3*p*s]
+// turns4 are a radix-4 butterfly's twiddle factors.
+type turns4 struct{ w1, w2, w3 complex128 }
+
+func (f *realFFT) radix4(turns []turns4, s int, x, y []complex128) {
+	m := len(turns)
+	if s == 1 {
+		radix4First(turns, x, y)
+		return
+	}
+	radix4Plain(x, x[s*m:], x[s*2*m:], x[s*3*m:], y[:4*s], s)
+	for p := 1; p < m; p++ {
+		w1, w2, w3 := turns[p].w1, turns[p].w2, turns[p].w3
 		x0, x1, x2, x3 := x[s*p:][:s], x[s*(p+m):][:s], x[s*(p+2*m):][:s], x[s*(p+3*m):][:s]
 		y0, y1, y2, y3 := y[s*4*p:][:s], y[s*(4*p+1):][:s], y[s*(4*p+2):][:s], y[s*(4*p+3):][:s]
-		for q := range s {
+		for q := range x0 {
 			a, b, c, d := x0[q], x1[q], x2[q], x3[q]
 			apc, amc, bpd, bmd := a+c, a-c, b+d, b-d
 			jbmd := complex(-imag(bmd), real(bmd))
@@ -134,6 +153,39 @@ func (f *realFFT) radix4(n, s int, x, y []complex128) {
 			y2[q] = w2 * (apc - bpd)
 			y3[q] = w3 * (amc + jbmd)
 		}
+	}
+}
+
+// radix4First is the pass of stride 1, whose butterflies are apart by one.
+func radix4First(turns []turns4, x, y []complex128) {
+	m := len(turns)
+	x0, x1, x2, x3 := x[:m], x[m:][:m], x[2*m:][:m], x[3*m:][:m]
+	for p := range turns {
+		w := &turns[p]
+		a, b, c, d := x0[p], x1[p], x2[p], x3[p]
+		apc, amc, bpd, bmd := a+c, a-c, b+d, b-d
+		jbmd := complex(-imag(bmd), real(bmd))
+		out := (*[4]complex128)(y[4*p:])
+		out[0] = apc + bpd
+		out[1] = w.w1 * (amc - jbmd)
+		out[2] = w.w2 * (apc - bpd)
+		out[3] = w.w3 * (amc + jbmd)
+	}
+}
+
+// radix4Plain is the butterflies whose twiddle factors are all 1: all of the
+// last pass's.
+func radix4Plain(x0, x1, x2, x3, y []complex128, s int) {
+	x0, x1, x2, x3 = x0[:s], x1[:s], x2[:s], x3[:s]
+	y0, y1, y2, y3 := y[:s], y[s:][:s], y[2*s:][:s], y[3*s:][:s]
+	for q := range x0 {
+		a, b, c, d := x0[q], x1[q], x2[q], x3[q]
+		apc, amc, bpd, bmd := a+c, a-c, b+d, b-d
+		jbmd := complex(-imag(bmd), real(bmd))
+		y0[q] = apc + bpd
+		y1[q] = amc - jbmd
+		y2[q] = apc - bpd
+		y3[q] = amc + jbmd
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 type FrontEnd struct {
 	config  Config
 	window  []float64
+	clamps  bool    // the power is raised to the floor, else the floor is added to it
+	unit    float64 // what a clamped natural logarithm is multiplied by
 	silence float32 // a frame of zeros, in every channel, before normalisation
 	mels    melBank
 	fft     *realFFT
@@ -40,6 +42,12 @@ func New(c Config) (*FrontEnd, error) {
 		if c.Kind == KindLogMel { // as the built-in models' training scripts do
 			f.window[i] = float64(float32(f.window[i]))
 		}
+	}
+	switch c.Kind {
+	case KindWhisper:
+		f.clamps, f.unit = true, math.Log10E
+	case KindCED:
+		f.clamps, f.unit = true, 10*math.Log10E
 	}
 	f.silence = f.compress(0)
 	f.scratch.New = func() any { return f.workspace() }
@@ -167,11 +175,8 @@ func silent(samples []float32) bool {
 
 // compress is the logarithm of a channel's power, as the kind takes it.
 func (f *FrontEnd) compress(power float64) float32 {
-	switch f.config.Kind {
-	case KindWhisper:
-		return float32(ln(max(power, f.config.Floor)) * math.Log10E)
-	case KindCED:
-		return float32(ln(max(power, f.config.Floor)) * (10 * math.Log10E))
+	if f.clamps {
+		return float32(ln(max(power, f.config.Floor)) * f.unit)
 	}
 	return float32(ln(power + f.config.Floor))
 }

@@ -1,0 +1,33 @@
+package feature_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/earshot-fm/earshot/audio/feature"
+)
+
+// What .ci/bench_frontends.py measures beside librosa and torchaudio: ten
+// seconds of noise through every kind of front end.
+func BenchmarkTenSeconds(b *testing.B) {
+	g := rand.New(rand.NewPCG(1, 2))
+	samples := make([]float32, 160000)
+	for i := range samples {
+		samples[i] = float32(g.NormFloat64()) / 10
+	}
+	configs := map[string]feature.Config{"logmel-64": feature.Default()}
+	for name, c := range presetsTested {
+		configs[name] = c
+	}
+	for name, c := range configs {
+		b.Run(name, func(b *testing.B) {
+			f, err := feature.New(c)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				f.Item(samples)
+			}
+		})
+	}
+}
