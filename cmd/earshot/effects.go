@@ -50,6 +50,29 @@ func (f fetching) Fetch(ctx context.Context, address, path string, progress func
 	return nil
 }
 
+// documents fits the enclosure fetcher to enrich.Documents. Files of this
+// machine are no publisher's documents, whatever the configuration allows for
+// audio.
+type documents struct {
+	fetcher *enclosure.Fetcher
+	scratch string
+}
+
+func (d documents) Read(ctx context.Context, address string) ([]byte, error) {
+	f, err := os.CreateTemp(d.scratch, "document-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	if _, err := d.fetcher.Fetch(ctx, address, f.Name()); err != nil {
+		return nil, classify(err)
+	}
+	return os.ReadFile(f.Name())
+}
+
 func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -111,7 +112,9 @@ func openPipeline(ctx context.Context, c config, state string) (_ *pipeline, err
 		return nil, err
 	}
 	ports := enrich.Ports{
-		Fetch:    p.fetcher(),
+		Fetch:     p.fetcher(),
+		Documents: p.documents(),
+
 		Audio:    decoding{decoder},
 		Preview:  rendering{decoder, encoder},
 		Publish:  publishing{p.origin},
@@ -158,18 +161,27 @@ func (p *pipeline) openEffects(ctx context.Context) error {
 }
 
 func (p *pipeline) fetcher() fetching {
-	o := enclosure.Options{
-		MaxBytes: p.config.Fetch.MaxBytes,
-		Timeout:  p.config.Fetch.Timeout,
-		Contact:  p.config.Fetch.Contact,
-		Version:  version,
-	}
-	for _, s := range p.config.Fetch.AllowPrivate {
-		o.AllowPrivate = append(o.AllowPrivate, netip.MustParsePrefix(s)) // checked with the configuration
-	}
-	f := enclosure.New(o)
+	f := enclosure.New(p.config.Fetch.options())
 	p.closers = append(p.closers, func(context.Context) error { f.Close(); return nil })
 	return fetching{f, p.config.Fetch.LocalFiles}
+}
+
+// documents reads transcripts and chapters: a word a second for a day is less.
+func (p *pipeline) documents() documents {
+	o := p.config.Fetch.options()
+	o.MaxBytes, o.Timeout, o.Attempts = 16<<20, 30*time.Second, 2
+	f := enclosure.New(o)
+	p.closers = append(p.closers, func(context.Context) error { f.Close(); return nil })
+	return documents{f, p.layout.scratch}
+}
+
+// options are what every download has in common.
+func (c fetchConfig) options() enclosure.Options {
+	o := enclosure.Options{MaxBytes: c.MaxBytes, Timeout: c.Timeout, Contact: c.Contact, Version: version}
+	for _, s := range c.AllowPrivate {
+		o.AllowPrivate = append(o.AllowPrivate, netip.MustParsePrefix(s)) // checked with the configuration
+	}
+	return o
 }
 
 // close releases everything, in the reverse order of opening.

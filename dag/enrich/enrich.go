@@ -30,6 +30,13 @@ type edition struct {
 	Revision episode.Revision `json:"revision"`
 }
 
+// linked are documents beside the audio. Another revision may have others at
+// the same addresses.
+type linked struct {
+	Revision episode.Revision `json:"revision"`
+	Links    []episode.Link   `json:"links"`
+}
+
 type addressKey struct{}
 
 // withAddress carries the enclosure's address past the keys to fetch.
@@ -164,8 +171,8 @@ func (e *Enricher) inputs(ev episode.Event) (map[string][]byte, error) {
 		inEnclosure:  edition{ev.ID, ev.Revision},
 		inAbout:      about{strings.TrimSpace(ev.Title), strings.TrimSpace(ev.Description)},
 		inSoundbites: nonNil(ev.Soundbites),
-		inCaptions:   nonNil(ev.Transcripts),
-		inChapters:   nonNil(chapters),
+		inCaptions:   linked{ev.Revision, nonNil(ev.Transcripts)},
+		inChapters:   linked{ev.Revision, nonNil(chapters)},
 		inIdentity: identity{
 			ID: ev.ID, Podcast: ev.Podcast, Title: ev.Title, Description: ev.Description,
 			Revision: ev.Revision, Generation: e.generation, PublishedAt: ev.PublishedAt.UTC(), Explicit: ev.Explicit,

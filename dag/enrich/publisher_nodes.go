@@ -46,15 +46,15 @@ type captions struct {
 
 // publisherTranscript fetches the transcript that the feed links to.
 func (g *nodes) publisherTranscript(ctx context.Context, t *dag.Task) (io.Reader, error) {
-	var links []episode.Link
+	var given linked
 	var language episode.Language
-	if err := errors.Join(input(ctx, t, inCaptions, &links), input(ctx, t, nodeLanguage, &language)); err != nil {
+	if err := errors.Join(input(ctx, t, inCaptions, &given), input(ctx, t, nodeLanguage, &language)); err != nil {
 		return nil, err
 	}
 	if g.transcriptOptions.Publisher == publisherFallback && g.ports.Transcript != nil && slices.Contains(g.ports.Transcript.Languages(), language.Code) {
 		return nil, dag.LastingGap("the language %q is recognised", language.Code)
 	}
-	links = slices.DeleteFunc(links, func(l episode.Link) bool { return captionRank(l) < 0 })
+	links := slices.DeleteFunc(given.Links, func(l episode.Link) bool { return captionRank(l) < 0 })
 	if len(links) == 0 {
 		return nil, dag.LastingGap("the publisher gives none with times")
 	}
@@ -80,14 +80,14 @@ func (g *nodes) publisherTranscript(ctx context.Context, t *dag.Task) (io.Reader
 
 // publisherChapters fetches the chapters that the feed links to.
 func (g *nodes) publisherChapters(ctx context.Context, t *dag.Task) (io.Reader, error) {
-	var links []episode.Link
-	if err := input(ctx, t, inChapters, &links); err != nil {
+	var given linked
+	if err := input(ctx, t, inChapters, &given); err != nil {
 		return nil, err
 	}
-	if len(links) == 0 {
+	if len(given.Links) == 0 {
 		return nil, dag.LastingGap("the publisher gives none")
 	}
-	doc, err := g.ports.Documents.Read(ctx, links[0].URL)
+	doc, err := g.ports.Documents.Read(ctx, given.Links[0].URL)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)

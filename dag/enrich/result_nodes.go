@@ -83,10 +83,11 @@ func (g *nodes) record(ctx context.Context, t *dag.Task) (io.Reader, error) {
 		return nil, err
 	}
 	r.Warnings = append(r.Warnings, said.Warnings...)
-	if err := input(ctx, t, nodePublisherChapters, &r.Chapters); err != nil {
+	if err := subject(ctx, t, &r); err != nil {
 		return nil, err
 	}
-	if err := subject(ctx, t, &r); err != nil {
+	// The publisher's chapters go before ours.
+	if err := input(ctx, t, nodePublisherChapters, &r.Chapters); err != nil {
 		return nil, err
 	}
 	if !missing(t, nodePreview) {

@@ -75,7 +75,7 @@ func TestOurOwnCaptionsAreReadAgain(t *testing.T) {
 func TestChaptersAreRead(t *testing.T) {
 	doc := `{"version":"1.2.0","chapters":[{"startTime":60,"title":"Two &amp; more"},{"startTime":0,"title":"One"},{"startTime":30,"toc":false,"title":"an image"},{"startTime":90,"title":" "}]}`
 	got, err := ReadChapters([]byte(doc))
-	if err != nil || fmt.Sprint(got) != "[{0 One} {60 Two & more}]" {
+	if err != nil || fmt.Sprint(got) != "[{0 One } {60 Two & more }]" {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, doc := range []string{"", "[]", `{"chapters":[]}`, `{"chapters":[{"startTime":"x","title":"y"}]}`} {
