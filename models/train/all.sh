@@ -19,6 +19,7 @@ done
 
 $python topic/train.py --out "$work/topics.pt"
 $python topic/export.py "$work/topics.pt"
+$python passages/train.py "$pack"
 $python ads/train.py --pack "$pack/earshot-ads"
 $python highlight/train.py --pack "$pack/earshot-highlight"
 asr/train.sh "$work/asr" "${2:-45}"

@@ -29,6 +29,7 @@ from overlap import shares  # noqa: E402
 from words import normalise  # noqa: E402
 
 ROWS, COMPANY = 1 << 15, 64
+KEYWORD_ROWS = 1 << 18  # few rare words share a row with a common one
 
 
 def documents(net, held):
@@ -49,7 +50,8 @@ def documents(net, held):
 
 
 def place(entries, talk):
-    """Words by the company they keep: f32[ROWS, COMPANY], a row's length being its weight; and the weights f32[ROWS]."""
+    """Words by the company they keep: f32[ROWS, COMPANY], a row's length being its weight; and the weights, of the
+    words that share a row the commonest's, f32[KEYWORD_ROWS]."""
     bags, seen, where, column = entries + talk, {}, [], []
     for i, text in enumerate(bags):
         for w in tokens(text):
@@ -65,18 +67,14 @@ def place(entries, talk):
     _, strength, vt = svds(count.multiply(idf[None, :]).tocsr(), k=COMPANY, v0=start)
     meaning = vt.T * np.sqrt(strength)[None, :]
     meaning /= np.linalg.norm(meaning, axis=1, keepdims=True) + 1e-6
+    idf = np.maximum(0, idf - np.log(30))  # what every thirtieth page of talk says tells nothing
     # A word that no text has is taken for a rare one.
-    table, weight, commonest = np.zeros((ROWS, COMPANY)), np.full(ROWS, np.log(len(bags))), np.zeros(ROWS)
-    for w, j in sorted(seen.items()):
-        r = row(w, ROWS)
-        if df[j] > commonest[r]:  # words that share a row: the commonest has it
-            commonest[r] = df[j]
-            table[r] = meaning[j] if df[j] >= 4 else 0
-            weight[r] = idf[j]
-    # What every thirtieth page of talk says tells nothing.
-    weight = np.maximum(0, weight - np.log(30))
+    table, weight = np.zeros((ROWS, COMPANY)), np.full(KEYWORD_ROWS, idf.max())
+    for w, j in sorted(seen.items(), key=lambda pair: df[pair[1]]):
+        table[row(w, ROWS)] = meaning[j] * idf[j] if df[j] >= 4 else 0
+        weight[row(w, KEYWORD_ROWS)] = idf[j]
     weight[0] = 0
-    return table * weight[:, None], weight
+    return table, weight
 
 
 def sides(pack):
@@ -139,7 +137,7 @@ parameters: {{rows: {rows}}}
 def write(folder, data, **facts):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(data)
-    (folder / "model.yaml").write_text(MANIFEST.format(name=folder.name, sha=hashlib.sha256(data).hexdigest(), rows=ROWS, **facts))
+    (folder / "model.yaml").write_text(MANIFEST.format(name=folder.name, sha=hashlib.sha256(data).hexdigest(), **facts))
 
 
 def embed(table, text):
@@ -179,10 +177,10 @@ def main():
     table = np.concatenate([company, sides(args.pack)], 1).astype(np.float16)
     weight = (weight / weight.max()).astype(np.float16)
     ids = "  - {name: ids, type: int64, shape: [batch, features]}"
-    write(args.pack / "earshot-passages", passages_graph(table), task="passages", family="hashed-words",
+    write(args.pack / "earshot-passages", passages_graph(table), task="passages", family="hashed-words", rows=ROWS,
           inputs=ids + "\n  - {name: weights, type: float32, shape: [batch, features]}",
           outputs=f'  - {{name: embedding, type: float32, shape: [batch, "{table.shape[1]}"]}}')
-    write(args.pack / "earshot-keywords", keywords_graph(weight), task="keywords", family="hashed-words",
+    write(args.pack / "earshot-keywords", keywords_graph(weight), task="keywords", family="hashed-words", rows=KEYWORD_ROWS,
           inputs=ids, outputs="  - {name: weight, type: float32, shape: [batch, features]}")
     print(json.dumps({"dev": evaluate(table, HERE.parent / "topic" / "dev.txt"),
                       "test": evaluate(table, HERE.parent / "topic" / "test.txt")}))
