@@ -1,0 +1,92 @@
+package whisper
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"github.com/earshot-fm/earshot/audio"
+	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/models"
+)
+
+// seek transcribes a tape window by window, each starting where the last
+// timestamp of the one before says that it was heard to, and prompted with
+// what was said (transcribe.py). Windows of one episode follow one another;
+// those of several share batches.
+func (r *Recognizer) seek(ctx context.Context, tape audio.Reader, speech []episode.Span, lang string, usage *models.Usage) ([]segment, error) {
+	spectrum, err := newSpectrum(ctx, r.front, tape)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		out        []segment
+		said       = slices.Clone(r.prompt) // all text tokens and timestamps so far
+		promptFrom int                      // of said
+		lastSpeech float64
+	)
+	for at := 0; at < spectrum.frames; {
+		size := min(windowFrames, spectrum.frames-at)
+		offset, duration := seconds(at), seconds(size)
+		if r.params.Guard && !speaks(speech, episode.Span{Start: episode.Seconds(offset), End: episode.Seconds(offset + duration)}) {
+			at += size
+			continue
+		}
+		it, err := spectrum.item(ctx, at, size)
+		if err != nil {
+			return nil, err
+		}
+		it.Language, it.Previous, it.Seeks = lang, said[promptFrom:], true
+		h, err := r.do(ctx, it, usage)
+		if err != nil {
+			return nil, err
+		}
+		if r.silent(&h) {
+			at += size
+			continue
+		}
+		segments, heardTo, closed := cutSegments(r.words, &h, offset, size, false)
+		next := at + heardTo
+		if h.Words != nil {
+			placeWords(segments, h.Words, offset, lastSpeech, r.words.eot)
+			if end, ok := lastWordEnd(segments); ok {
+				if !closed && end > offset {
+					next = int(math.RoundToEven(end * sampleRate / hop))
+				}
+				lastSpeech = end
+			}
+		}
+		clearEmpty(segments)
+		for _, s := range segments {
+			said = append(said, s.tokens...)
+		}
+		if r.params.Guard && h.Compression > r.params.MaxCompression {
+			segments = nil // the last attempt still repeats itself
+		}
+		out = append(out, r.guard(segments, speech)...)
+		if !r.params.PreviousText || h.Temperature > 0.5 {
+			promptFrom = len(said)
+		}
+		if next <= at {
+			next = at + size // the reference would hear this window for ever
+		}
+		at = next
+	}
+	return out, nil
+}
+
+func seconds(frame int) float64 { return float64(frame) * hop / sampleRate }
+
+// lastWordEnd is where the last word of the segments ends, else the last
+// segment (utils.py, get_end).
+func lastWordEnd(segments []segment) (float64, bool) {
+	for i := len(segments) - 1; i >= 0; i-- {
+		if n := len(segments[i].words); n > 0 {
+			return segments[i].words[n-1].end, true
+		}
+	}
+	if n := len(segments); n > 0 {
+		return segments[n-1].end, true
+	}
+	return 0, false
+}

@@ -1,0 +1,262 @@
+package whisper
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/earshot-fm/earshot/audio"
+	"github.com/earshot-fm/earshot/audio/feature"
+	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/asr"
+)
+
+// inFlight is how many windows of one episode may be under way: enough to fill
+// batches, few enough to bound the memory of a long episode (1 MB each).
+const inFlight = 16
+
+// Recognizer writes down what is said. It is safe for concurrent use.
+type Recognizer struct {
+	model  *models.Model
+	queue  models.Queue[Item, Heard]
+	front  *feature.FrontEnd
+	words  *vocabulary
+	params Params
+	prompt []int // the initial prompt's tokens
+}
+
+// New makes the recogniser of a model of family "whisper" over the queue of
+// its Runner.
+func New(m *models.Model, q models.Queue[Item, Heard]) (*Recognizer, error) {
+	r := &Recognizer{model: m, queue: q}
+	var err error
+	if r.params, err = readParams(m); err != nil {
+		return nil, err
+	}
+	if r.words, err = readVocabulary(m); err != nil {
+		return nil, err
+	}
+	fail := func(err error) (*Recognizer, error) {
+		return nil, fmt.Errorf("whisper: model %s: %w", m.Manifest.Ref(), err)
+	}
+	if r.params.Language != "" && r.words.multilingual {
+		if _, err := r.words.start(r.params.Language, r.params.Task); err != nil {
+			return fail(fmt.Errorf("parameters.language: %w", err))
+		}
+	}
+	if m.Manifest.Frontend == nil {
+		return fail(fmt.Errorf("frontend: missing"))
+	}
+	if r.front, err = feature.New(feature.Config(*m.Manifest.Frontend)); err != nil {
+		return fail(err)
+	}
+	return r, nil
+}
+
+// Languages are the BCP 47 tags of what the model understands.
+func (r *Recognizer) Languages() []string { return r.model.Manifest.Languages }
+
+// What a transcript says of its words' times.
+const (
+	timesAttention    = "cross-attention"
+	timesInterpolated = "interpolated"
+)
+
+// Transcribe writes down the speech of a tape. speech: in order, without
+// overlap. With long_form "pieces" the tape may still be growing; with
+// "sequential" its end is waited for, since the log-mel's range is the whole
+// tape's.
+func (r *Recognizer) Transcribe(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Transcript, models.Usage, error) {
+	t := episode.Transcript{Source: "recognised", Segments: []episode.Segment{}}
+	usage := models.Usage{Model: r.model.Manifest.Ref()}
+	if len(speech) == 0 && r.params.Guard {
+		t.Language = episode.Undetermined
+		return t, usage, nil
+	}
+	var segments []segment
+	lang, err := r.language(ctx, tape, speech, &usage)
+	if err == nil {
+		t.Language = lang
+		if r.params.LongForm == longSequential {
+			segments, err = r.seek(ctx, tape, speech, lang, &usage)
+		} else {
+			segments, err = r.pieces(ctx, tape, speech, lang, &usage)
+		}
+	}
+	if err != nil {
+		return t, usage, fmt.Errorf("whisper: transcribe: %w", err)
+	}
+	if r.params.Task == taskTranslate {
+		t.Language = "en"
+	}
+	for i := range segments {
+		s := &segments[i]
+		if s.words != nil {
+			t.WordTimes = timesAttention
+		} else if r.params.WordTimes && len(s.tokens) > 0 {
+			interpolate(r.words, lang, s)
+			t.WordTimes = timesInterpolated
+		}
+		if out, ok := s.record(); ok {
+			t.Segments = append(t.Segments, out)
+		}
+	}
+	return t, usage, nil
+}
+
+// language is the one to transcribe in: the manifest's, English for an
+// English-only model, or what the model hears.
+func (r *Recognizer) language(ctx context.Context, tape audio.Reader, speech []episode.Span, usage *models.Usage) (string, error) {
+	switch {
+	case !r.words.multilingual:
+		return "en", nil
+	case r.params.Language != "":
+		return r.params.Language, nil
+	case r.params.LongForm == longSequential:
+		s, err := newSpectrum(ctx, r.front, tape)
+		if err != nil {
+			return "", err
+		}
+		it, err := s.item(ctx, 0, min(windowFrames, s.frames))
+		if err != nil {
+			return "", err
+		}
+		if s.frames < windowFrames { // the reference pads the audio here, not the log-mel
+			if it.Mel, err = s.read(ctx, 0); err != nil {
+				return "", err
+			}
+			for i := range it.Mel {
+				it.Mel[i] = max(it.Mel[i], s.floor)
+			}
+		}
+		it.Identify = true
+		h, err := r.do(ctx, it, usage)
+		if err != nil {
+			return "", err
+		}
+		return h.Languages[0].Language, nil
+	}
+	heard, err := r.identify(ctx, tape, firstWindows(speech, r.params.Windows), usage)
+	if err != nil || len(heard) == 0 {
+		return "en", err
+	}
+	return heard[0].Language, nil
+}
+
+// do runs one item and adds to the usage.
+func (r *Recognizer) do(ctx context.Context, it Item, usage *models.Usage) (Heard, error) {
+	a, err := r.queue.Do(ctx, it)
+	if err != nil {
+		return Heard{}, err
+	}
+	usage.Device = a.Device
+	usage.Items++
+	usage.Batch += a.Batch
+	usage.Waited += a.Waited
+	usage.Ran += a.Ran
+	return a.Value, nil
+}
+
+func addUsage(to *models.Usage, u models.Usage) {
+	if u.Device != "" {
+		to.Device = u.Device
+	}
+	to.Items += u.Items
+	to.Batch += u.Batch
+	to.Waited += u.Waited
+	to.Ran += u.Ran
+}
+
+// piece is one stretch of speech and where it lies.
+type piece struct {
+	start  float64 // seconds
+	frames int     // of the log-mel
+}
+
+// pieces transcribes stretches of speech side by side.
+func (r *Recognizer) pieces(ctx context.Context, tape audio.Reader, speech []episode.Span, lang string, usage *models.Usage) ([]segment, error) {
+	cut := asr.Cut{
+		Longest: episode.Seconds(r.params.PieceSeconds),
+		Join:    episode.Seconds(r.params.JoinSeconds),
+		Margin:  episode.Seconds(r.params.MarginSeconds),
+	}
+	var cuts []piece
+	stream := models.NewStream(ctx, listening{r, lang}, inFlight)
+	err := cut.Split(ctx, tape, speech, func(p asr.Piece) bool {
+		cuts = append(cuts, piece{float64(p.Start), len(p.Samples) / hop})
+		return stream.Add(p)
+	})
+	heard, used, failed := stream.Wait()
+	addUsage(usage, used)
+	if failed == nil {
+		failed = err
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	var out []segment
+	lastSpeech := 0.0
+	for i := range heard {
+		h := &heard[i]
+		if r.silent(h) || r.params.Guard && h.Compression > r.params.MaxCompression {
+			continue
+		}
+		segments, _, _ := cutSegments(r.words, h, cuts[i].start, cuts[i].frames, true)
+		if h.Words != nil {
+			placeWords(segments, h.Words, cuts[i].start, lastSpeech, r.words.eot)
+		}
+		clearEmpty(segments)
+		// What the model puts beyond the piece is cut off at its end.
+		for j := range segments {
+			segments[j].end = min(segments[j].end, cuts[i].start+seconds(cuts[i].frames))
+		}
+		out = append(out, r.guard(segments, speech)...)
+		if n := len(segments); n > 0 {
+			lastSpeech = segments[n-1].end
+		}
+	}
+	return out, nil
+}
+
+// listening makes each piece's log-mel in the goroutine that waits for it, so
+// that no device does.
+type listening struct {
+	r    *Recognizer
+	lang string
+}
+
+func (l listening) Do(ctx context.Context, p asr.Piece) (models.Answer[Heard], error) {
+	it := window(l.r.front, p.Samples)
+	it.Language, it.Previous = l.lang, l.r.prompt
+	return l.r.queue.Do(ctx, it)
+}
+
+// silent tells whether nothing is said in a window: the model says so, and is
+// not sure of what it wrote instead (transcribe.py).
+func (r *Recognizer) silent(h *Heard) bool {
+	return h.NoSpeech > r.params.MaxNoSpeech && !(h.LogP > r.params.MinLogP)
+}
+
+// guard leaves out segments that lie where nobody speaks: text that the model
+// invents over music and silence.
+func (r *Recognizer) guard(segments []segment, speech []episode.Span) []segment {
+	if !r.params.Guard {
+		return segments
+	}
+	return slices.DeleteFunc(segments, func(s segment) bool {
+		span := episode.Span{Start: episode.Seconds(s.start), End: episode.Seconds(s.end)}
+		return !speaks(speech, span)
+	})
+}
+
+// speaks tells whether any speech lies within a span.
+func speaks(speech []episode.Span, span episode.Span) bool {
+	i, _ := slices.BinarySearchFunc(speech, span.Start, func(s episode.Span, at episode.Seconds) int {
+		if s.End <= at {
+			return -1
+		}
+		return 1
+	})
+	return i < len(speech) && speech[i].Start < span.End
+}

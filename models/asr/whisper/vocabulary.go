@@ -1,0 +1,284 @@
+package whisper
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/earshot-fm/earshot/models"
+)
+
+// The files beside the graphs, as Optimum's export names them.
+const (
+	tokenizerFile  = "tokenizer.json"
+	generationFile = "generation_config.json"
+)
+
+// vocabulary is what the tokens mean: text below eot, then the special ones,
+// then timestamps to the end.
+type vocabulary struct {
+	bytes      []string       // of each text token
+	names      map[int]string // of the special tokens: "<|en|>"
+	languages  []language
+	eot        int
+	sot        int
+	translate  int
+	transcribe int
+	sotPrev    int
+	sotLM      int
+	noSpeech   int
+	noStamps   int
+	stamps     int // of 0.00 s
+	size       int
+
+	multilingual bool
+	suppress     []int    // at every step
+	suppressHead []int    // at the first
+	context      int      // tokens that the decoder has positions for
+	initialStamp int      // the latest first timestamp, in steps of 20 ms
+	alignment    [][2]int // layer and head of those that follow the audio
+}
+
+type language struct {
+	token int
+	code  string // as Whisper's tokens have it, which is BCP 47
+}
+
+// languageToken tells the languages among the special tokens: <|en|>, <|haw|>.
+var languageToken = regexp.MustCompile(`^<\|([a-z]{2,3})\|>$`)
+
+// readVocabulary reads tokenizer.json and generation_config.json.
+func readVocabulary(m *models.Model) (*vocabulary, error) {
+	v := &vocabulary{}
+	b, err := m.Read(tokenizerFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.readTokenizer(b); err != nil {
+		return nil, fmt.Errorf("whisper: model %s: %s: %w", m.Manifest.Ref(), tokenizerFile, err)
+	}
+	if b, err = m.Read(generationFile); err != nil {
+		return nil, err
+	}
+	if err := v.readGeneration(b); err != nil {
+		return nil, fmt.Errorf("whisper: model %s: %s: %w", m.Manifest.Ref(), generationFile, err)
+	}
+	return v, nil
+}
+
+func (v *vocabulary) readTokenizer(b []byte) error {
+	var file struct {
+		Added []struct {
+			ID      int    `json:"id"`
+			Content string `json:"content"`
+		} `json:"added_tokens"`
+		Model struct {
+			Vocab map[string]int `json:"vocab"`
+		} `json:"model"`
+	}
+	if err := json.Unmarshal(b, &file); err != nil {
+		return err
+	}
+	added := map[string]int{}
+	v.names = map[int]string{}
+	for _, t := range file.Added {
+		added[t.Content] = t.ID
+		v.names[t.ID] = t.Content
+	}
+	for _, want := range []struct {
+		to    *int
+		names []string
+	}{
+		{&v.eot, []string{"<|endoftext|>"}},
+		{&v.sot, []string{"<|startoftranscript|>"}},
+		{&v.translate, []string{"<|translate|>"}},
+		{&v.transcribe, []string{"<|transcribe|>"}},
+		{&v.sotPrev, []string{"<|startofprev|>"}},
+		{&v.sotLM, []string{"<|startoflm|>"}},
+		{&v.noSpeech, []string{"<|nospeech|>", "<|nocaptions|>"}}, // its older name
+		{&v.noStamps, []string{"<|notimestamps|>"}},
+	} {
+		i := slices.IndexFunc(want.names, func(n string) bool { _, ok := added[n]; return ok })
+		if i < 0 {
+			return fmt.Errorf("added_tokens: no %s: this is not Whisper's vocabulary", want.names[0])
+		}
+		*want.to = added[want.names[i]]
+	}
+	for _, t := range file.Added {
+		if code := languageToken.FindStringSubmatch(t.Content); code != nil && t.ID > v.sot && t.ID < v.translate {
+			v.languages = append(v.languages, language{t.ID, code[1]})
+		}
+	}
+	slices.SortFunc(v.languages, func(a, b language) int { return a.token - b.token })
+	v.stamps = v.noStamps + 1
+	v.size = v.stamps + stampCount
+	if v.eot < 0 || v.eot > 1<<24 {
+		return fmt.Errorf("added_tokens: <|endoftext|> has the id %d", v.eot)
+	}
+	v.bytes = make([]string, v.eot)
+	undo := byteTable()
+	for token, id := range file.Model.Vocab {
+		if id < 0 || id >= v.eot {
+			continue // special tokens are listed here too by some exports
+		}
+		var text []byte
+		for _, r := range token {
+			b, ok := undo[r]
+			if !ok {
+				return fmt.Errorf("model.vocab: %q holds %q, which stands for no byte", token, r)
+			}
+			text = append(text, b)
+		}
+		v.bytes[id] = string(text)
+	}
+	return nil
+}
+
+// stampCount is how many timestamps there are: 0.00 s to 30.00 s.
+const stampCount = 1501
+
+// byteTable undoes byte-level BPE's printable stand-ins for bytes (Radford et
+// al.: Language models are unsupervised multitask learners, 2019; bytes_to_unicode).
+func byteTable() map[rune]byte {
+	table := map[rune]byte{}
+	next := rune(256)
+	for b := range 256 {
+		if b >= '!' && b <= '~' || b >= 0xa1 && b <= 0xac || b >= 0xae {
+			table[rune(b)] = byte(b)
+		} else {
+			table[next] = byte(b)
+			next++
+		}
+	}
+	return table
+}
+
+func (v *vocabulary) readGeneration(b []byte) error {
+	var file struct {
+		Alignment    [][2]int `json:"alignment_heads"`
+		SuppressHead []int    `json:"begin_suppress_tokens"`
+		Suppress     []int    `json:"suppress_tokens"`
+		Multilingual *bool    `json:"is_multilingual"`
+		InitialStamp *int     `json:"max_initial_timestamp_index"`
+		MaxLength    int      `json:"max_length"`
+	}
+	if err := json.Unmarshal(b, &file); err != nil {
+		return err
+	}
+	v.multilingual = file.Multilingual == nil || *file.Multilingual
+	v.alignment = file.Alignment
+	v.context = 448
+	if file.MaxLength > 0 {
+		v.context = file.MaxLength
+	}
+	v.initialStamp = 50
+	if file.InitialStamp != nil {
+		v.initialStamp = *file.InitialStamp
+	}
+	v.suppressHead = file.SuppressHead
+	if v.suppressHead == nil {
+		v.suppressHead = []int{slices.Index(v.bytes, " "), v.eot}
+	}
+	// Tokens that are never said, whatever the file lists.
+	v.suppress = append(slices.Clone(file.Suppress), v.transcribe, v.translate, v.sot, v.sotPrev, v.sotLM, v.noSpeech)
+	slices.Sort(v.suppress)
+	v.suppress = slices.Compact(v.suppress)
+	for _, t := range slices.Concat(v.suppress, v.suppressHead) {
+		if t < 0 || t >= v.size {
+			return fmt.Errorf("suppressed token %d is not in the vocabulary of %d", t, v.size)
+		}
+	}
+	return nil
+}
+
+// start is the tokens that open a transcript in a language ("" in an
+// English-only model), without the one for no timestamps.
+func (v *vocabulary) start(lang, task string) ([]int, error) {
+	if !v.multilingual {
+		return []int{v.sot}, nil
+	}
+	i := slices.IndexFunc(v.languages, func(l language) bool { return l.code == lang })
+	if i < 0 {
+		return nil, fmt.Errorf("the model has no language %q", lang)
+	}
+	if task == taskTranslate {
+		return []int{v.sot, v.languages[i].token, v.translate}, nil
+	}
+	return []int{v.sot, v.languages[i].token, v.transcribe}, nil
+}
+
+// text decodes tokens; timestamps and the special tokens among them are left
+// out, and bytes that are no UTF-8 become U+FFFD as in Python's decoding.
+func (v *vocabulary) text(tokens []int) string {
+	var b strings.Builder
+	for _, t := range tokens {
+		if t >= 0 && t < v.eot {
+			b.WriteString(v.bytes[t])
+		}
+	}
+	return replaceInvalid(b.String())
+}
+
+// spelled is text with the special tokens among it by their names.
+func (v *vocabulary) spelled(tokens []int) string {
+	var b strings.Builder
+	for _, t := range tokens {
+		switch {
+		case t < v.eot:
+			b.WriteString(v.bytes[t])
+		case t < v.stamps:
+			b.WriteString(v.names[t])
+		}
+	}
+	return replaceInvalid(b.String())
+}
+
+// replaceInvalid puts one U+FFFD for each maximal part of a broken sequence,
+// as the Unicode standard recommends (3.9, U+FFFD substitution of maximal
+// subparts) and Python does.
+func replaceInvalid(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if r == utf8.RuneError && n == 1 {
+			n = brokenPrefix(s)
+		}
+		b.WriteRune(r)
+		s = s[n:]
+	}
+	return b.String()
+}
+
+// brokenPrefix is how many of the first bytes may begin a character, but do
+// not go on as one.
+func brokenPrefix(s string) int {
+	low, high, more := byte(0x80), byte(0xbf), 0
+	switch c := s[0]; {
+	case c >= 0xc2 && c <= 0xdf:
+		more = 1
+	case c == 0xe0:
+		low, more = 0xa0, 2
+	case c == 0xed:
+		high, more = 0x9f, 2
+	case c >= 0xe1 && c <= 0xef:
+		more = 2
+	case c == 0xf0:
+		low, more = 0x90, 3
+	case c == 0xf4:
+		high, more = 0x8f, 3
+	case c >= 0xf1 && c <= 0xf3:
+		more = 3
+	}
+	n := 1
+	for n <= more && n < len(s) && s[n] >= low && s[n] <= high {
+		low, high = 0x80, 0xbf
+		n++
+	}
+	return n
+}
