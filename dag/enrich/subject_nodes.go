@@ -102,7 +102,8 @@ func (g *nodes) keywords(ctx context.Context, t *dag.Task) (io.Reader, error) {
 	if err := input(ctx, t, nodeChapters, &starts); err != nil {
 		return nil, err
 	}
-	whole := []string{about.Title, about.Description}
+	// The publisher's own words count twice: what they say, they mean.
+	whole := []string{about.Title, about.Description, about.Title, about.Description}
 	for _, s := range transcript.Segments {
 		whole = append(whole, s.Text)
 	}

@@ -23,6 +23,9 @@ const (
 	chunk = 1024
 	// telling is the weight from which a word may be a keyword at all.
 	telling = 0.25
+	// longText is in words: of a longer text, a word must be said twice. In what
+	// a recogniser wrote, rare words that are said once are mostly misheard.
+	longText = 100
 	// shortestWord is in runes: shorter ones are particles and letters.
 	shortestWord = 3
 )
@@ -88,6 +91,7 @@ func (f *Finder) Find(ctx context.Context, parts [][]string, n int) ([][]episode
 
 // part is a text's words, counted.
 type part struct {
+	size  int                       // words
 	order []string                  // stems, in the order of their first mention
 	count map[string]int            // stem -> mentions
 	forms map[string]map[string]int // stem -> how it is written -> mentions
@@ -107,6 +111,7 @@ func readPart(texts []string) part {
 		before, beforeStem := "", ""
 		for _, w := range words.Split(text) {
 			stem := words.Stem(w)
+			p.size++
 			if p.count[stem]++; p.count[stem] == 1 {
 				p.order = append(p.order, stem)
 				p.forms[stem] = map[string]int{}
@@ -137,8 +142,12 @@ func (p part) best(n int, weight func(stem string) float64) []episode.Keyword {
 		score float64
 	}
 	var all []candidate
+	least := 1
+	if p.size > longText {
+		least = 2
+	}
 	for _, stem := range p.order {
-		if w := weight(stem); w >= telling && utf8.RuneCountInString(stem) >= shortestWord {
+		if w := weight(stem); w >= telling && p.count[stem] >= least && utf8.RuneCountInString(stem) >= shortestWord {
 			all = append(all, candidate{p.written(stem), []string{stem}, math.Log2(1+float64(p.count[stem])) * w})
 		}
 	}

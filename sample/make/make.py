@@ -28,7 +28,7 @@ def gaps(language):
     """The gaps that a record may have: everything that needs a transcript, where nothing recognises the language."""
     if language not in LANGUAGES:
         return []
-    without = [{"node": node, "reason": "needs the transcript"} for node in ("topics", "ads", "chapters")]
+    without = [{"node": node, "reason": "needs the transcript"} for node in ("topics", "ads", "passages", "chapters", "keywords")]
     return [{"node": "transcript", "reason": f"no recogniser for {LANGUAGES[language]}"}, *without]
 
 
