@@ -111,7 +111,7 @@ def main():
     args = parse.parse_args()
     state = torch.load(args.work / "checkpoint.pt")
     network = Recogniser(len(PHONES) + 1).eval()
-    network.load_state_dict(state["network"])
+    network.load_state_dict(state["average"])
     args.out.mkdir(parents=True, exist_ok=True)
     path = str(args.out / "model.onnx")
     torch.onnx.export(network, (torch.randn(2, 320, 64),), path, input_names=["logmel"], output_names=["logp"],

@@ -61,12 +61,41 @@ def warped(x, factor):
     return x[:, low] * (1 - share) + x[:, high] * share
 
 
+def paced(x, factor):
+    """Spoken slower (factor > 1) or faster at the same pitch: the time axis stretched by linear interpolation."""
+    place = np.linspace(0, len(x) - 1, round(len(x) * factor), dtype=np.float32)
+    low = place.astype(int)
+    high, share = np.minimum(low + 1, len(x) - 1), (place - low)[:, None]
+    return x[low] * (1 - share) + x[high] * share
+
+
+def talked_over(x, other, below):
+    """Another recording's power under x, `below` dB weaker on average."""
+    here, there = np.exp(x), np.exp(np.resize(other, x.shape))
+    return np.log(here + there * (here.mean() / there.mean() * np.float32(10 ** (-below / 10))))
+
+
+def narrowed(x, low, high):
+    """A channel without the bands below low and from high on: only its noise is left there."""
+    x, floor = x.copy(), x.min()
+    for band in (x[:, :low], x[:, high:]):
+        band[:] = floor + np.random.standard_normal(band.shape).astype(np.float32)
+    return x
+
+
 def training_item(features, at, frames):
-    """Normalised log-mel with warp and SpecAugment's masks (Park et al. 2019)."""
+    """Normalised log-mel of an utterance in another throat, pace, company or channel, with SpecAugment's masks (Park et al. 2019)."""
     x = np.asarray(features[at:at + frames], np.float32)
-    if random.random() < .7:
-        x = warped(x, random.uniform(.88, 1.14))
-    x = cmvn(x)
+    if random.random() < .8:
+        x = warped(x, random.uniform(.84, 1.16))
+    if random.random() < .3:
+        x = paced(x, random.uniform(.92, 1.12))
+    if random.random() < .1:
+        start = random.randrange(max(1, len(features) - frames))
+        x = talked_over(x, np.asarray(features[start:start + frames], np.float32), random.uniform(6, 25))
+    if random.random() < .05:
+        x = narrowed(x, random.randint(0, 9), random.randint(44, 64))
+    x, frames = cmvn(x), len(x)
     for _ in range(2):
         width = random.randint(0, 10)
         start = random.randint(0, 64 - width)

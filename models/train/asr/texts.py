@@ -11,8 +11,6 @@ import argparse
 import random
 import re
 import sys
-from collections import Counter
-from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -21,7 +19,6 @@ from spoken import sentences as spoken_sentences  # noqa: E402
 from words import grams, normalise  # noqa: E402
 
 WORDNET = Path("/usr/share/wordnet")
-CMU = Path("/usr/share/festival/dicts/cmu/cmudict-0.4.out")
 FORTUNES = Path("/usr/share/games/fortunes")
 # Left out: pictures and program text, and the collections meant to offend.
 NOT_PROSE = {"art", "ascii-art", "linuxcookie", "perl", "zippy", "tao", "knghtbrd", "debian"}
@@ -67,12 +64,6 @@ def fortunes():
                     yield normalise(sentence), " ".join(sentence.replace("`", "'").split())
 
 
-@cache
-def dictionary():
-    """The words that festlex-cmu lists."""
-    return set(re.findall(r'^\("([^"]+)"', CMU.read_text(errors="ignore"), re.M))
-
-
 def unique(pairs):
     kept = {}
     for written, spoken in pairs:
@@ -114,15 +105,9 @@ def main():
     for name, pairs in (("train", train), ("dev", dev), ("test", test)):
         (out / f"{name}.txt").write_text("".join(f"{w}\t{s}\n" for w, s in pairs))
     (out / "prose.txt").write_text("".join(w + "\n" for w in rest))
-    # The words of dev and test are not added: those that no other text has are errors, as they would be anywhere.
-    # Words read only once and in no dictionary are mostly Latin names of species: not worth a pronunciation.
-    read = Counter(word for w in rest for word in w.split())
-    vocabulary = {word for w, _ in train for word in w.split()}
-    vocabulary |= {word for word, count in read.items() if count > 1 or word in dictionary()}
-    (out / "vocabulary.txt").write_text("".join(word + "\n" for word in sorted(vocabulary)))
     words = sum(len(w.split()) for w, _ in train)
     print(f"train {len(train)} sentences {words} words, dev {len(dev)}, test {len(test)}; "
-          f"prose {len(rest)} sentences {sum(len(w.split()) for w in rest)} words; {len(vocabulary)} distinct words")
+          f"prose {len(rest)} sentences {sum(len(w.split()) for w in rest)} words")
 
 
 if __name__ == "__main__":

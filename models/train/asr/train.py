@@ -1,11 +1,13 @@
 """Trains the acoustic model: CTC over phones, until a time of day.
 
-    LD_PRELOAD=libtcmalloc_minimal.so.4 train.py --work DIR --until HH:MM [--exclude FOLDER]... [--bf16 1]
+    LD_PRELOAD=libtcmalloc_minimal.so.4 train.py --work DIR --until HH:MM [--exclude FOLDER]... [--again]
 
 Reads DIR/speech (new shards are taken up between passes), writes DIR/checkpoint.pt every few minutes
 and goes on from it when started again. The learning rate is warmed up and falls to nothing over the
 time from the first start to --until, so a shared machine changes how much is heard, not the shape of
-the schedule. Prints the phone error rate on the dev recordings with each checkpoint.
+the schedule. --again starts such a schedule anew from the weights that there are, at --peak.
+The weights that count are a running average (Polyak & Juditsky 1992) over about --average steps; the
+phone error rate on the dev recordings, printed with each checkpoint, is theirs.
 """
 import argparse
 import math
@@ -24,8 +26,7 @@ from torch import nn
 
 from overlap import held_grams  # speech puts its folder on the path
 
-PEAK = 2e-3
-WARM = .08  # of the whole time
+WARM = .05  # of the schedule's time
 
 
 def seconds_until(clock):
@@ -35,10 +36,10 @@ def seconds_until(clock):
     return ((end if end > now else end + timedelta(days=1)) - now).total_seconds()
 
 
-def rate(progress):
+def rate(peak, progress):
     if progress < WARM:
-        return PEAK * (progress / WARM + .01)
-    return PEAK * (.5 + .5 * math.cos(math.pi * (progress - WARM) / (1 - WARM))) + 1e-5
+        return peak * (progress / WARM + .01)
+    return peak * (.5 + .5 * math.cos(math.pi * (progress - WARM) / (1 - WARM))) + 1e-5
 
 
 def greedy(logp):
@@ -52,7 +53,6 @@ def greedy(logp):
 
 
 def phone_error_rate(network, recordings, lexicon):
-    network.eval()
     wrong = total = 0
     with torch.no_grad():
         for start in range(0, len(recordings), 25):
@@ -63,8 +63,13 @@ def phone_error_rate(network, recordings, lexicon):
                 if target:
                     wrong += distance(target, greedy(row[:-(-len(x) // Recogniser.STRIDE)]))
                     total += len(target)
-    network.train()
     return wrong / total
+
+
+@torch.no_grad()
+def follow(average, network, share):
+    """Moves the average towards the network by a share of the way."""
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), share)
 
 
 def save(path, state):
@@ -78,9 +83,13 @@ def main():
     parse.add_argument("--until", required=True, help="UTC, HH:MM")
     parse.add_argument("--exclude", action="append", default=[])
     parse.add_argument("--bf16", type=int, default=1)
+    parse.add_argument("--peak", type=float, default=2e-3, help="the highest learning rate")
+    parse.add_argument("--again", action="store_true", help="a new schedule on the weights of the checkpoint")
+    parse.add_argument("--average", type=float, default=300, help="steps")
+    parse.add_argument("--threads", type=int, default=2)
     parse.add_argument("--minutes-per-checkpoint", type=float, default=5)
     args = parse.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     random.seed(0)
 
@@ -88,14 +97,20 @@ def main():
     shards = Shards(args.work, lexicon, held_grams(args.exclude))
     recordings = held(args.work, "dev")
     network = Recogniser(len(PHONES) + 1)
-    optimiser = torch.optim.AdamW(network.parameters(), PEAK, betas=(.9, .98), weight_decay=.01)
+    optimiser = torch.optim.AdamW(network.parameters(), args.peak, betas=(.9, .98), weight_decay=.01)
     ctc = nn.CTCLoss(blank=BLANK, zero_infinity=True)
-    checkpoint, spent, step, frames = args.work / "checkpoint.pt", 0.0, 0, 0
+    checkpoint, spent, step, frames, cycle = args.work / "checkpoint.pt", 0.0, 0, 0, 0.0
+    average = Recogniser(len(PHONES) + 1)
+    average.load_state_dict(network.state_dict())
+    average.eval()
     if checkpoint.exists():
         state = torch.load(checkpoint)
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
-        spent, step, frames = state["spent"], state["step"], state["frames"]
+        average.load_state_dict(state.get("average", state["network"]))
+        spent, step, frames, cycle = state["spent"], state["step"], state["frames"], state.get("cycle", 0.0)
+        if args.again:
+            cycle = spent
     total, began, before = spent + seconds_until(args.until), time.monotonic(), spent
     saved, losses, first = spent, [], step == 0
 
@@ -108,7 +123,7 @@ def main():
         print(f"{len(items)} utterances, {sum(i[2] for i in items) / 360000:.1f} h ({shards.dropped} dropped)", flush=True)
         for batch in plan:
             for group in optimiser.param_groups:
-                group["lr"] = rate(spent / total)
+                group["lr"] = rate(args.peak, (spent - cycle) / (total - cycle))
             xs = [training_item(*items[i][:3]) for i in batch]
             ys = [items[i][3] for i in batch]
             with torch.autocast("cpu", torch.bfloat16, enabled=bool(args.bf16)):
@@ -119,17 +134,19 @@ def main():
             loss.backward()
             if torch.isfinite(nn.utils.clip_grad_norm_(network.parameters(), 2.0)):
                 optimiser.step()
+            follow(average, network, 1 / min(args.average, step + 1))
             step, frames, spent = step + 1, frames + sum(map(len, xs)), before + time.monotonic() - began
             losses = [*losses[-49:], loss.item()]
             if step % 50 == 0:
                 print(f"{spent / 60:.1f} min, step {step}, loss {np.mean(losses):.3f}, {frames / 6000 / spent:.2f} h/min", flush=True)
             if spent - saved > 60 * args.minutes_per_checkpoint or spent >= total:
                 saved = spent
-                error = {voice: phone_error_rate(network, pairs, lexicon) for voice, pairs in recordings.items()}
+                error = {voice: phone_error_rate(average, pairs, lexicon) for voice, pairs in recordings.items()}
                 print(f"dev at {spent / 60:.1f} min: phone error rate " +
                       ", ".join(f"{voice} {e:.3f}" for voice, e in error.items()), flush=True)
-                save(checkpoint, {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "spent": spent,
-                                  "step": step, "frames": frames, "error": error})
+                save(checkpoint, {"network": network.state_dict(), "average": average.state_dict(),
+                                  "optimiser": optimiser.state_dict(), "spent": spent, "cycle": cycle, "step": step,
+                                  "frames": frames, "error": error})
             if spent >= total:
                 break
 

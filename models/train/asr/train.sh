@@ -14,6 +14,7 @@ hidden=$root/sample/truth
 mkdir -p "$work"
 cd "$here"
 $python texts.py --work "$work" --exclude "$hidden"
+$python vocabulary.py --work "$work"
 $python pronounce.py --work "$work"
 $python synthesise.py --work "$work" held
 speaking=$(date -u -d '+10 minutes' +%H:%M)
