@@ -1,10 +1,8 @@
 package sound
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/earshot-fm/earshot/audio"
 	"github.com/earshot-fm/earshot/dag/episode"
@@ -15,48 +13,33 @@ import (
 // Detector finds the sound events of a tape.
 type Detector struct {
 	tracker *frames.Tracker
-	labels  []models.Label
-	events  []Events // one a label
-}
-
-// parameters of the manifest: the default for all labels, and what differs for some.
-type parameters struct {
-	Default Events            `yaml:"events"`
-	Labels  map[string]Events `yaml:"labels"`
+	finder  *Finder
 }
 
 // NewRunner reads from the manifest how the model is fed.
 func NewRunner(m *models.Model) (*frames.Runner, error) { return frames.NewRunner(m) }
 
 // New makes a detector of a model and the queue that runs it. The manifest's
-// labels carry AudioSet names, ids and the thresholds that start an event.
+// labels carry AudioSet names, ids and the thresholds that start an event; its
+// parameters are `events`, how all sounds' probabilities become events, and
+// `labels`, what differs for some.
 func New(m *models.Model, q models.Queue[frames.Window, frames.Scores]) (*Detector, error) {
-	d, ref := &Detector{labels: m.Manifest.Labels}, m.Manifest.Ref()
-	var p parameters
+	var p struct {
+		Default Events            `yaml:"events"`
+		Labels  map[string]Events `yaml:"labels"`
+	}
 	if err := models.DecodeParams(m, &p); err != nil {
 		return nil, err
 	}
-	for name := range p.Labels {
-		if !slices.ContainsFunc(d.labels, func(l models.Label) bool { return l.Name == name }) {
-			return nil, fmt.Errorf("sound: model %s: parameters.labels: no label %q in the model", ref, name)
-		}
+	finder, err := NewFinder(m, p.Default, p.Labels)
+	if err != nil {
+		return nil, err
 	}
-	for _, l := range d.labels {
-		e := p.Default
-		if own, ok := p.Labels[l.Name]; ok {
-			e = own
-		}
-		e.Onset = l.Threshold
-		if err := e.Validate(); err != nil {
-			return nil, fmt.Errorf("sound: model %s: label %s: %w", ref, l.Name, err)
-		}
-		d.events = append(d.events, e)
-	}
-	var err error
-	if d.tracker, err = frames.NewTracker(m, q); err != nil {
+	tracker, err := frames.NewTracker(m, q)
+	if err != nil {
 		return nil, fmt.Errorf("sound: %w", err)
 	}
-	return d, nil
+	return &Detector{tracker: tracker, finder: finder}, nil
 }
 
 // Track reads the tape as it grows and gives the model's own answer.
@@ -76,14 +59,5 @@ func (d *Detector) Detect(ctx context.Context, tape audio.Reader) ([]episode.Sou
 	if err != nil {
 		return nil, usage, err
 	}
-	found := []episode.SoundEvent{}
-	for c, l := range d.labels {
-		for _, e := range d.events[c].Find(track.Probability[c], track.Step, track.Duration) {
-			found = append(found, episode.SoundEvent{Label: l.Name, ID: l.ID, Span: e.Span, Confidence: e.Confidence})
-		}
-	}
-	slices.SortFunc(found, func(a, b episode.SoundEvent) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Label, b.Label))
-	})
-	return found, usage, nil
+	return d.finder.Find(track), usage, nil
 }

@@ -10,7 +10,7 @@ import (
 // Events says how one sound's probabilities become events. Its tags are the
 // names in the manifest's parameters.
 type Events struct {
-	Onset     float64         `yaml:"-"`          // smoothed probability that starts an event: the label's threshold
+	Onset     float64         `yaml:"threshold"`  // smoothed probability that starts an event, where the label names none
 	Offset    float64         `yaml:"offset"`     // share of Onset below which it ends, (0, 1]
 	Smooth    episode.Seconds `yaml:"smooth"`     // centred mean over so long
 	MinLength episode.Seconds `yaml:"min_length"` // shorter events are dropped
