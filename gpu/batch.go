@@ -14,6 +14,9 @@ type line struct {
 	model *models.Model
 	ref   string
 	run   func(context.Context, models.Sessions, []*item) error
+	// refill runs a batch that takes further items while it runs; nil: the
+	// runner cannot.
+	refill func(context.Context, models.Sessions, *feed) error
 
 	live, backlog chan struct{} // one element for each item that waits
 
@@ -70,6 +73,7 @@ type item struct {
 
 	lane      *lane // nil: not in a queue
 	batch     *batch
+	began     time.Time
 	withdrawn bool
 	ranWith   int // items in the run that gave the answer
 	ended     time.Time
@@ -133,7 +137,6 @@ type batch struct {
 	items  []*item
 	device *device
 	cancel context.CancelCauseFunc
-	began  time.Time
 }
 
 // cut takes the next batch off the lane: as many items as size and cost allow,

@@ -67,7 +67,9 @@ func drawScenario(t *rapid.T) scenario {
 // cancelled items end in time.
 func TestWhateverComes(t *testing.T) {
 	inOneBubble(t, func(t *testing.T, rt *rapid.T) {
-		for _, f := range drawScenario(rt).play(t) {
+		s := drawScenario(rt)
+		r := &runner{takes: s.takes}
+		for _, f := range s.play(t, r, r) {
 			rt.Error(f)
 		}
 	})
@@ -85,16 +87,16 @@ func inOneBubble(t *testing.T, property func(*testing.T, *rapid.T)) {
 // timeless is a test without a deadline, which a bubble does not let be asked.
 type timeless struct{ rapid.TB }
 
-func (s scenario) play(t *testing.T) (faults []string) {
+// play runs the scenario with a runner, and checks what r wrote down of it.
+func (s scenario) play(t *testing.T, running models.Runner[work, int], r *runner) (faults []string) {
 	var mu sync.Mutex
 	fault := func(format string, args ...any) {
 		mu.Lock()
 		defer mu.Unlock()
 		faults = append(faults, fmt.Sprintf(format, args...))
 	}
-	r := &runner{takes: s.takes}
 	sched := New(Options{Runtime: &runtimeInMemory{}, Devices: []Device{{Name: "cpu", Leases: s.leases}}, QueueItems: s.places})
-	q, err := NewQueue(sched, model(s.maxItems, s.maxCost), r)
+	q, err := NewQueue(sched, model(s.maxItems, s.maxCost), running)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,6 +51,11 @@ func NewQueue[In, Out any](s *Scheduler, m *models.Model, r models.Runner[In, Ou
 		return nil, fmt.Errorf("gpu: model %s: %w", m.Manifest.Ref(), ErrClosed)
 	}
 	l := newLine(m, run, s.options.QueueItems)
+	if f, ok := r.(models.Refiller[In, Out]); ok && !m.Manifest.Batch.Fixed {
+		l.refill = func(ctx context.Context, sessions models.Sessions, feed *feed) error {
+			return f.Refill(ctx, sessions, typedFeed[In, Out]{feed})
+		}
+	}
 	s.lines = append(s.lines, l)
 	return &Queue[In, Out]{scheduler: s, line: l, runner: r}, nil
 }
@@ -95,8 +100,8 @@ func (q *Queue[In, Out]) Do(ctx context.Context, in In) (models.Answer[Out], err
 		Value:  x.out,
 		Device: it.batch.device.Name,
 		Batch:  it.ranWith,
-		Waited: it.batch.began.Sub(began),
-		Ran:    it.ended.Sub(it.batch.began),
+		Waited: it.began.Sub(began),
+		Ran:    it.ended.Sub(it.began),
 	}, nil
 }
 

@@ -13,17 +13,28 @@ import (
 // execute runs a batch under its lease and answers each of its items.
 func (s *Scheduler) execute(ctx context.Context, b *batch) {
 	defer s.finish(b)
-	b.began = time.Now()
+	s.mu.Lock()
 	for _, it := range b.items {
-		s.metrics.queued.WithLabelValues(b.line.ref, it.priority()).Dec()
-		s.metrics.waited.WithLabelValues(b.line.ref, it.priority()).Observe(b.began.Sub(it.came).Seconds())
+		s.begin(b, it)
 	}
+	s.mu.Unlock()
 	sessions, err := s.loads.open(ctx, s, b.line.model, b.device)
 	if err != nil {
 		s.answer(b, b.items, stopped(ctx, err))
 		return
 	}
+	if b.line.refill != nil {
+		s.refill(ctx, b, sessions)
+		return
+	}
 	s.run(ctx, b, sessions, b.items)
+}
+
+// begin marks an item as running in a batch. The caller holds s.mu.
+func (s *Scheduler) begin(b *batch, it *item) {
+	it.batch, it.began = b, time.Now()
+	s.metrics.queued.WithLabelValues(b.line.ref, it.priority()).Dec()
+	s.metrics.waited.WithLabelValues(b.line.ref, it.priority()).Observe(it.began.Sub(it.came).Seconds())
 }
 
 // run takes items through the runner. A failing run is split in two until the
@@ -81,16 +92,21 @@ func (s *Scheduler) answer(b *batch, items []*item, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, it := range items {
-		outcome := outcomeDone
-		switch {
-		case it.withdrawn:
-			outcome = outcomeCancelled
-		case err != nil:
-			outcome = outcomeFailed
-		}
-		s.metrics.items.WithLabelValues(b.line.ref, outcome).Inc()
-		it.answer(len(items), err)
+		s.settle(b, it, len(items), err)
 	}
+}
+
+// settle answers one item and counts it. The caller holds s.mu.
+func (s *Scheduler) settle(b *batch, it *item, ranWith int, err error) {
+	outcome := outcomeDone
+	switch {
+	case it.withdrawn:
+		outcome = outcomeCancelled
+	case err != nil:
+		outcome = outcomeFailed
+	}
+	s.metrics.items.WithLabelValues(b.line.ref, outcome).Inc()
+	it.answer(ranWith, err)
 }
 
 // PanicError is what a runner's panic becomes.
