@@ -57,6 +57,7 @@ type pipeline struct {
 	scheduler *gpu.Scheduler
 	index     *sqlite.Index
 	origin    *origin.Origin
+	store     *artifact.Store
 	enricher  *enrich.Enricher
 	metrics   *prometheus.Registry
 
@@ -104,8 +105,7 @@ func openPipeline(ctx context.Context, c config, state string) (_ *pipeline, err
 		Registerer: p.metrics,
 	})
 	p.closers = append(p.closers, p.scheduler.Close)
-	store, err := p.openStore(ctx)
-	if err != nil {
+	if p.store, err = p.openStore(ctx); err != nil {
 		return nil, err
 	}
 	if err := p.openEffects(ctx); err != nil {
@@ -130,8 +130,8 @@ func openPipeline(ctx context.Context, c config, state string) (_ *pipeline, err
 		Ports:      ports,
 		Generation: c.Generation,
 		Identities: identities,
-		Store:      store,
-		Ledger:     store,
+		Store:      p.store,
+		Ledger:     p.store,
 		Scratch:    p.layout.scratch,
 	})
 	return p, err

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
-	"unicode"
 
 	"github.com/earshot-fm/earshot/dag/episode"
 )
@@ -26,6 +24,19 @@ type truth struct {
 	Ads         []episode.Ad         `json:"ads"`
 	Highlight   episode.Span         `json:"highlight"`
 	Gaps        []episode.Gap        `json:"expected_gaps"`
+
+	text string // what was said, where a truth has no times
+}
+
+// timed tells whether the truth says when somebody speaks.
+func (t *truth) timed() bool { return len(t.Segments) > 0 }
+
+// words are what was said, as a word error rate counts it.
+func (t *truth) words() []string {
+	if t.text != "" {
+		return wordsIn(t.text, t.Language)
+	}
+	return segmentWords(t.Segments, t.Language)
 }
 
 func readTruth(path string) (truth, error) {
@@ -105,35 +116,6 @@ func labels(events []episode.SoundEvent) []string {
 		}
 	}
 	return out
-}
-
-// plainWords are the words that a word error rate counts: lower case, without
-// punctuation.
-func plainWords(s string) []string {
-	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsNumber(r) && r != '\''
-	})
-}
-
-// editDistance is Levenshtein's, over words.
-func editDistance(a, b []string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i, x := range a {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j, y := range b {
-			substitute := diagonal
-			if x != y {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(row[j+1]+1, row[j]+1, substitute)
-		}
-	}
-	return row[len(b)]
 }
 
 // adOverlap is the intersection over the union of two sets of spans, each
