@@ -18,42 +18,71 @@ const Undetermined = "und"
 
 // Identifier says in which language an episode is spoken.
 type Identifier struct {
-	queue  models.Queue[Window, LogP]
-	front  *feature.FrontEnd
-	pool   pool
-	params parameters
-	ref    string
+	queue   models.Queue[Window, LogP]
+	front   *feature.FrontEnd // nil: the model takes samples
+	samples int               // in a window
+	pool    pool
+	params  parameters
+	ref     string
 }
 
 type parameters struct {
-	Windows    int           `yaml:"windows"`    // listened to at most, spread over the episode
-	MinSpeech  float64       `yaml:"min_speech"` // share of a window that must be speech, if any window has as much
-	Confidence episode.Score `yaml:"confidence"` // below it the answer is "und"
+	Windows       int           `yaml:"windows"`        // listened to at most, spread over the episode
+	WindowSeconds float64       `yaml:"window_seconds"` // of a waveform-classifier; 4
+	MinSpeech     float64       `yaml:"min_speech"`     // share of a window that must be speech, if any window has as much
+	Confidence    episode.Score `yaml:"confidence"`     // below it the answer is "und"
+}
+
+func readParameters(m *models.Model) (p parameters, err error) {
+	if m.Manifest.Family == familyWaveform {
+		p.WindowSeconds = 4
+	}
+	if err := models.DecodeParams(m, &p); err != nil {
+		return p, err
+	}
+	ref := m.Manifest.Ref()
+	if p.Windows < 1 || !(p.MinSpeech >= 0 && p.MinSpeech <= 1) || !(p.Confidence >= 0 && p.Confidence <= 1) {
+		return p, fmt.Errorf("langid: model %s: parameters: want windows ≥ 1 and min_speech, confidence in [0, 1], got %d, %g, %g", ref, p.Windows, p.MinSpeech, float64(p.Confidence))
+	}
+	if m.Manifest.Family == familyWaveform {
+		if !(p.WindowSeconds >= 0.5 && p.WindowSeconds <= 60) {
+			return p, fmt.Errorf("langid: model %s: parameters.window_seconds: want 0.5 to 60, got %g", ref, p.WindowSeconds)
+		}
+	} else if p.WindowSeconds != 0 {
+		return p, fmt.Errorf("langid: model %s: parameters.window_seconds: is for %q alone: with a front end a window has %d frames", ref, familyWaveform, WindowFrames)
+	}
+	return p, nil
 }
 
 // New makes an identifier of a model and the queue that runs it. The labels'
-// ids are BCP 47 tags; "und" among them is what the model calls everything
+// ids are BCP 47 tags, or their names start with one ("en: English", as those
+// of VoxLingua107 do); "und" among them is what the model calls everything
 // else.
 func New(m *models.Model, q models.Queue[Window, LogP]) (*Identifier, error) {
 	d := &Identifier{queue: q, ref: m.Manifest.Ref()}
-	if err := models.DecodeParams(m, &d.params); err != nil {
+	var err error
+	if d.params, err = readParameters(m); err != nil {
 		return nil, err
 	}
-	p := d.params
-	if p.Windows < 1 || !(p.MinSpeech >= 0 && p.MinSpeech <= 1) || !(p.Confidence >= 0 && p.Confidence <= 1) {
-		return nil, fmt.Errorf("langid: model %s: parameters: want windows ≥ 1 and min_speech, confidence in [0, 1], got %d, %g, %g", d.ref, p.Windows, p.MinSpeech, float64(p.Confidence))
+	d.pool.threshold = d.params.Confidence
+	for i, l := range m.Manifest.Labels {
+		code, ok := tag(l)
+		if !ok {
+			return nil, fmt.Errorf("langid: model %s: labels[%d]: want an id that is a BCP 47 tag, or a name like \"en: English\", got id %q, name %q", d.ref, i, l.ID, l.Name)
+		}
+		d.pool.codes = append(d.pool.codes, code)
 	}
-	for _, l := range m.Manifest.Labels {
-		d.pool.codes = append(d.pool.codes, l.ID)
+	if m.Manifest.Family == familyWaveform {
+		d.samples = int(d.params.WindowSeconds * audio.TapeRate)
+		return d, nil
 	}
-	d.pool.threshold = p.Confidence
 	if m.Manifest.Frontend == nil {
 		return nil, fmt.Errorf("langid: model %s: no front end", d.ref)
 	}
-	var err error
 	if d.front, err = feature.New(feature.Config(*m.Manifest.Frontend)); err != nil {
 		return nil, fmt.Errorf("langid: model %s: %w", d.ref, err)
 	}
+	d.samples = d.front.Config().Samples(WindowFrames)
 	return d, nil
 }
 
@@ -62,7 +91,10 @@ func New(m *models.Model, q models.Queue[Window, LogP]) (*Identifier, error) {
 // errors are the tape's, the model's and the context's.
 func (d *Identifier) Identify(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Language, models.Usage, error) {
 	usage := models.Usage{Model: d.ref}
-	length := episode.Seconds(d.front.Config().Seconds(WindowFrames))
+	length := episode.Seconds(float64(d.samples) / audio.TapeRate)
+	if d.front != nil {
+		length = episode.Seconds(d.front.Config().Seconds(WindowFrames))
+	}
 	places := spread(cut(speech, length, d.params.MinSpeech), d.params.Windows)
 	if len(places) == 0 {
 		return episode.Language{Code: Undetermined, Candidates: []episode.LanguageCandidate{}}, usage, nil
@@ -90,7 +122,7 @@ func (d *Identifier) Identify(ctx context.Context, tape audio.Reader, speech []e
 // it is the tape's last; a tape shorter than a window is said again, with a
 // tenth of a second between, as in training.
 func (d *Identifier) window(ctx context.Context, tape audio.Reader, start episode.Seconds) (Window, error) {
-	size := d.front.Config().Samples(WindowFrames)
+	size := d.samples
 	samples := make([]float32, size)
 	at := int64(start * audio.TapeRate)
 	n, err := tape.ReadAt(ctx, samples, at)
@@ -109,7 +141,10 @@ func (d *Identifier) window(ctx context.Context, tape audio.Reader, start episod
 	if err != nil {
 		return Window{}, err
 	}
-	return Window{LogMel: d.front.Item(samples)}, nil
+	if d.front == nil {
+		return Window{samples}, nil
+	}
+	return Window{d.front.Item(samples)}, nil
 }
 
 // place is where a window starts and how many seconds of it are speech.

@@ -2,11 +2,9 @@ package langid
 
 import (
 	"math"
-	"strings"
 	"testing"
 
 	"github.com/earshot-fm/earshot/dag/episode"
-	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/modelstest"
 	"pgregory.net/rapid"
 )
@@ -58,8 +56,8 @@ func TestShortTapesAndLateSpeech(t *testing.T) {
 		end := episode.Seconds(float64(samples) / 16000)
 		for _, start := range []episode.Seconds{0, end / 2, end * 0.99} {
 			w, err := d.window(t.Context(), modelstest.Tape(t, make([]float32, samples)), start)
-			if err != nil || len(w.LogMel) != WindowFrames*64 {
-				t.Errorf("%d samples from %g s: %d values, error %v", samples, float64(start), len(w.LogMel), err)
+			if err != nil || len(w.Values) != WindowFrames*64 {
+				t.Errorf("%d samples from %g s: %d values, error %v", samples, float64(start), len(w.Values), err)
 			}
 		}
 	}
@@ -113,22 +111,4 @@ func TestAnswersAreDistributions(t *testing.T) {
 			t.Fatalf("%+v", got)
 		}
 	})
-}
-
-func TestManifestsMistakesAreNamed(t *testing.T) {
-	for want, change := range map[string]func(*models.Model){
-		"family":            func(m *models.Model) { m.Manifest.Family = "ctc" },
-		"windows ≥ 1":       func(m *models.Model) { m.Manifest.Params["windows"] = 0 },
-		"parameters.window": func(m *models.Model) { m.Manifest.Params["window"] = 1 },
-	} {
-		m := builtIn(t)
-		change(m)
-		_, err := NewRunner(m)
-		if err == nil {
-			_, err = New(m, nil)
-		}
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: error %v", want, err)
-		}
-	}
 }

@@ -1,0 +1,61 @@
+package langid
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/earshot-fm/earshot/models"
+)
+
+func TestManifestsMistakesAreNamed(t *testing.T) {
+	logMel := map[string]func(*models.Model){
+		"family":                    func(m *models.Model) { m.Manifest.Family = "ctc" },
+		"windows ≥ 1":               func(m *models.Model) { m.Manifest.Params["windows"] = 0 },
+		"parameters.window:":        func(m *models.Model) { m.Manifest.Params["window"] = 1 },
+		"parameters.window_seconds": func(m *models.Model) { m.Manifest.Params["window_seconds"] = 3 },
+		"labels[1]":                 func(m *models.Model) { m.Manifest.Labels[1] = models.Label{Name: "English"} },
+	}
+	waveform := map[string]func(*models.Model){
+		"without":                        func(m *models.Model) { m.Manifest.Frontend = builtIn(t).Manifest.Frontend },
+		"window_seconds: want 0.5 to 60": func(m *models.Model) { m.Manifest.Params["window_seconds"] = 0 },
+		"want labels":                    func(m *models.Model) { m.Manifest.Labels = nil },
+	}
+	for _, family := range []struct {
+		load    func(testing.TB) *models.Model
+		changes map[string]func(*models.Model)
+	}{{builtIn, logMel}, {ecapa, waveform}} {
+		for want, change := range family.changes {
+			m := family.load(t)
+			change(m)
+			_, err := NewRunner(m)
+			if err == nil {
+				_, err = New(m, nil)
+			}
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %v", want, err)
+			}
+		}
+	}
+}
+
+func TestTagsAreOfToday(t *testing.T) {
+	for _, l := range []struct {
+		label models.Label
+		want  string
+	}{
+		{models.Label{Name: "iw: Hebrew"}, "he"},
+		{models.Label{Name: "jw: Javanese"}, "jv"},
+		{models.Label{Name: "ceb: Cebuano"}, "ceb"},
+		{models.Label{Name: "Portuguese", ID: "pt-BR"}, "pt-BR"},
+		{models.Label{Name: "other", ID: "und"}, "und"},
+	} {
+		if got, ok := tag(l.label); !ok || got != l.want {
+			t.Errorf("%+v is %q, %v", l.label, got, ok)
+		}
+	}
+	for _, name := range []string{"English", "", "12: twelve", "EN: English"} {
+		if got, ok := tag(models.Label{Name: name}); ok {
+			t.Errorf("%q is taken for the language %q", name, got)
+		}
+	}
+}
