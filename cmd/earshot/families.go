@@ -11,13 +11,16 @@ import (
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/ads"
 	"github.com/earshot-fm/earshot/models/asr"
+	"github.com/earshot-fm/earshot/models/asr/whisper"
 	"github.com/earshot-fm/earshot/models/highlight"
 	"github.com/earshot-fm/earshot/models/keyword"
 	"github.com/earshot-fm/earshot/models/langid"
 	"github.com/earshot-fm/earshot/models/passage"
 	"github.com/earshot-fm/earshot/models/sound"
+	"github.com/earshot-fm/earshot/models/sound/clips"
 	"github.com/earshot-fm/earshot/models/topic"
 	"github.com/earshot-fm/earshot/models/vad"
+	"github.com/earshot-fm/earshot/models/vad/silero"
 )
 
 // families are the kinds of model that can do each task, by the family that a
@@ -25,15 +28,21 @@ import (
 var families = map[string]map[string]fitting{
 	"speech": {
 		"frame-classifier": speech(vad.NewRunner, vad.New),
+		"silero":           speech(silero.NewRunner, silero.New),
 	},
 	"language": {
 		"window-classifier": language(langid.NewRunner, langid.New),
+		"whisper":           language(whisper.NewRunner, whisper.NewIdentifier),
 	},
 	"transcript": {
 		"ctc-phones": transcript(asr.NewRunner, asr.New),
+		"ctc":        transcript(asr.NewCTCRunner, asr.NewCTC),
+		"whisper":    transcript(whisper.NewRunner, whisper.New),
 	},
 	"sound-events": {
-		"frame-classifier": sounds(sound.NewRunner, sound.New),
+		"frame-classifier":   sounds(sound.NewRunner, sound.New),
+		clips.ClipClassifier: sounds(clips.NewRunner, clips.New),
+		clips.PatchWaveform:  sounds(clips.NewRunner, clips.New),
 	},
 	"topics": {
 		"hashed-words": topics(topic.NewRunner, topic.New),
@@ -53,8 +62,14 @@ var families = map[string]map[string]fitting{
 }
 
 // tasksOf are the tasks that a model can do: its own, and what else its family
-// gives.
-func tasksOf(m *models.Model) []string { return []string{m.Manifest.Task} }
+// gives. A multilingual Whisper tells the language by its first token.
+func tasksOf(m *models.Model) []string {
+	f := &m.Manifest
+	if f.Task == "transcript" && f.Family == "whisper" && len(f.Languages) > 1 {
+		return []string{f.Task, "language"}
+	}
+	return []string{f.Task}
+}
 
 // fitting fits a model to its task's port.
 type fitting func(h host, m *models.Model, ports *enrich.Ports) error

@@ -127,6 +127,15 @@ func perform(ctx context.Context, task string, p enrich.Ports) (fault string, er
 		}
 	case "topics":
 		_, _, err = p.Topics.Classify(ctx, enrich.Text{Title: "A rehearsal", Description: "Of a model, on fixed input.", Transcript: segments})
+	case "passages":
+		texts := []string{segments[0].Text, segments[1].Text, segments[2].Text}
+		var vectors [][]float32
+		vectors, _, err = p.Passages.Encode(ctx, texts)
+		if err == nil && len(vectors) != len(texts) {
+			fault = fmt.Sprintf("%d embeddings of %d texts", len(vectors), len(texts))
+		}
+	case "keywords":
+		_, _, err = p.Keywords.Find(ctx, [][]string{{segments[0].Text, segments[1].Text, segments[2].Text}}, 5)
 	case "ads":
 		_, _, err = p.Ads.Find(ctx, segments, nil, rehearsalLength)
 	case "highlight":
