@@ -76,7 +76,11 @@ func (d *Detector) Track(ctx context.Context, tape audio.Reader) (frames.Track, 
 		Step: episode.Seconds(hop), Duration: episode.Seconds(float64(length) / audio.TapeRate),
 	}
 	scores := slices.Concat(answers...)
-	steps := int(math.Ceil(float64(track.Duration)/hop - 1e-9))
+	samples := math.Ceil(float64(length) * float64(d.rate) / audio.TapeRate)
+	// An item's last windows may lie beyond the tape's end.
+	windows := 1 + int(math.Ceil(max(0, samples-float64(d.window))/float64(d.hop)))
+	scores, steps := slices.Concat(answers...), int(math.Ceil(samples/float64(d.hop)))
+	scores = scores[:min(len(scores), windows*len(d.labels))]
 	for c := range d.labels {
 		track.Probability[c] = d.steps(scores, c, steps)
 	}
@@ -87,14 +91,9 @@ func (d *Detector) Track(ctx context.Context, tape audio.Reader) (frames.Track, 
 // that cover each step.
 func (d *Detector) steps(scores Scores, class, steps int) []float32 {
 	classes := len(d.labels)
-	windows := len(scores) / classes
-	if over := float64(d.window) / float64(d.hop); steps > 0 {
-		// Windows beyond the tape's end hold silence alone: an item's last ones may.
-		windows = min(windows, max(1, int(math.Ceil(float64(steps)-over-1e-9))+1))
-	}
 	out := make([]float32, steps)
 	for s := range out {
-		last := min(s, windows-1)
+		last := min(s, len(scores)/classes-1)
 		first := int(math.Floor(float64(s)+0.5-float64(d.window)/float64(d.hop))) + 1
 		first = min(max(0, first), last)
 		var sum float64
