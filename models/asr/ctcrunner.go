@@ -349,13 +349,20 @@ func (r *CTCRunner) fill(row []float32, p Piece, length int) int {
 		}
 		return len(samples)
 	}
-	frames := r.front.Frames(len(samples))
-	if !r.byMel {
-		copy(row, r.front.Item(samples))
-		return frames
+	if r.byMel {
+		return FillByMel(row, r.front, samples, length)
 	}
-	logmel := r.front.ItemByMel(samples)
-	for m := range r.front.Config().Mels {
+	copy(row, r.front.Item(samples))
+	return r.front.Frames(len(samples))
+}
+
+// FillByMel writes the mel channels of an item into a row of a batch, [mels,
+// length], and tells how many frames are its own. What is behind them stays
+// zero.
+func FillByMel(row []float32, front *feature.FrontEnd, samples []float32, length int) int {
+	frames := front.Frames(len(samples))
+	logmel := front.ItemByMel(samples)
+	for m := range front.Config().Mels {
 		copy(row[m*length:], logmel[m*frames:][:frames])
 	}
 	return frames
