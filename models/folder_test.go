@@ -53,8 +53,10 @@ func TestTensorsElsewhereAreRefused(t *testing.T) {
 		spoil func(dir string) error
 		want  string
 	}{
-		"changed": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "weights.bin"), []byte("others"), 0o644) }, "weights.bin has sha256"},
-		"absent":  {func(dir string) error { return os.Remove(filepath.Join(dir, "weights.bin")) }, "no such file"},
+		"changed": {func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "weights.bin"), []byte("others"), 0o644)
+		}, "weights.bin has sha256"},
+		"absent": {func(dir string) error { return os.Remove(filepath.Join(dir, "weights.bin")) }, "no such file"},
 		"a link": {func(dir string) error {
 			if err := os.Remove(filepath.Join(dir, "weights.bin")); err != nil {
 				return err
