@@ -17,6 +17,7 @@ type Record struct {
 	Episode     Episode      `json:"episode"`
 	Language    *Language    `json:"language,omitempty"`
 	Transcript  *Transcript  `json:"transcript,omitempty"`
+	Speakers    []Turn       `json:"speakers,omitempty"`
 	SoundEvents []SoundEvent `json:"sound_events"`
 	Topics      []Topic      `json:"topics"`
 	Chapters    []Chapter    `json:"chapters"`
@@ -106,6 +107,12 @@ type Word struct {
 	Span
 	Text       string `json:"text"`
 	Confidence Score  `json:"confidence"`
+}
+
+// Turn is what one speaker says in one go.
+type Turn struct {
+	Speaker string `json:"speaker"` // "S1", "S2", …, as they first speak: the same voice has the same name within an episode
+	Span
 }
 
 // SoundEvent is a sound by its AudioSet name and ontology id.
