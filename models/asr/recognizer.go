@@ -39,6 +39,7 @@ type Params struct {
 	JoinSeconds   float64 `yaml:"join_seconds"`   // pauses that stay within a piece
 	MarginSeconds float64 `yaml:"margin_seconds"` // of audio around speech
 	GapSeconds    float64 `yaml:"gap_seconds"`    // a pause between words that ends a segment
+	Confidence    *Trust  `yaml:"confidence"`     // without it, a word's confidence is its phones' geometric mean
 }
 
 func (p *Params) check() error {
@@ -55,6 +56,8 @@ func (p *Params) check() error {
 		return fmt.Errorf("parameters.margin_seconds: %v must be less than half a piece", p.MarginSeconds)
 	case !(p.GapSeconds > 0):
 		return fmt.Errorf("parameters.gap_seconds: %v must be positive", p.GapSeconds)
+	case p.Confidence != nil:
+		return p.Confidence.check()
 	}
 	return nil
 }
@@ -65,6 +68,7 @@ type Recognizer struct {
 	queue    models.Queue[Piece, Posteriors]
 	params   Params
 	lexicon  *lexicon
+	phones   []uint8 // in the shortest pronunciation of each word
 	search   search
 	step     episode.Seconds
 	decoders sync.Pool // *decoder
@@ -105,6 +109,12 @@ func New(m *models.Model, q models.Queue[Piece, Posteriors]) (*Recognizer, error
 	}
 	if r.search, err = newSearch(r.lexicon, grammar, r.params); err != nil {
 		return fail(err)
+	}
+	r.phones = make([]uint8, len(r.lexicon.words))
+	for _, p := range r.lexicon.pronunciations {
+		if n := uint8(len(p.phones)); r.phones[p.word] == 0 || n < r.phones[p.word] {
+			r.phones[p.word] = n
+		}
 	}
 	r.decoders.New = func() any { return newDecoder() }
 	return r, nil
@@ -173,7 +183,15 @@ func (r *Recognizer) Words(start episode.Seconds, p Posteriors) []episode.Word {
 	defer r.decoders.Put(d)
 	found := d.decode(&r.search, p.LogP, p.Classes)
 	words := make([]episode.Word, len(found))
+	var all []Evidence
+	if r.params.Confidence != nil {
+		all = r.evidence(found, p.LogP, p.Classes)
+	}
 	for i, w := range found {
+		confidence := min(1, w.confidence)
+		if all != nil {
+			confidence = r.params.Confidence.confidence(all[i])
+		}
 		// CTC marks where a phone is surest, not how long it lasts: the last
 		// phone gets up to two steps more, if the next word leaves them.
 		end := w.end + 2
@@ -183,7 +201,7 @@ func (r *Recognizer) Words(start episode.Seconds, p Posteriors) []episode.Word {
 		words[i] = episode.Word{
 			Span:       episode.Span{Start: start + episode.Seconds(w.start)*r.step, End: start + episode.Seconds(end)*r.step},
 			Text:       r.lexicon.words[w.word],
-			Confidence: episode.Score(min(1, w.confidence)),
+			Confidence: episode.Score(confidence),
 		}
 	}
 	return words

@@ -1,16 +1,19 @@
 // Command wer decodes the posteriors that models/train/asr/posteriors.py wrote
 // with a model's lexicon and 3-gram, and prints the word error rate: for the
 // model's own parameters, or for every pair of the weights that are asked for.
+// Beside it stands the expected calibration error of the words' confidences.
 package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -32,8 +35,9 @@ func main() {
 	scores := flag.String("word-score", "", "comma-separated word `scores` to try")
 	beams := flag.String("beam", "", "comma-separated beam `sizes` to try")
 	show := flag.Int("show", 0, "print the first `n` results")
+	evidence := flag.String("evidence", "", "write what speaks for each word, and whether it is right, to `file`, for calibrate.py")
 	flag.Parse()
-	if err := run(*folder, split(*weights), split(*scores), split(*beams), *show, flag.Args()); err != nil {
+	if err := run(*folder, split(*weights), split(*scores), split(*beams), *show, *evidence, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "wer:", err)
 		os.Exit(1)
 	}
@@ -42,7 +46,7 @@ func main() {
 // split gives one empty choice where nothing was asked for.
 func split(list string) []string { return strings.Split(list, ",") }
 
-func run(folder string, weights, scores, beams []string, show int, files []string) error {
+func run(folder string, weights, scores, beams []string, show int, evidence string, files []string) error {
 	m, err := models.Load(os.DirFS(folder))
 	if err != nil {
 		return err
@@ -56,6 +60,7 @@ func run(folder string, weights, scores, beams []string, show int, files []strin
 			return fmt.Errorf("%s: %w", file, err)
 		}
 	}
+	var notes bytes.Buffer
 	for _, weight := range weights {
 		for _, score := range scores {
 			for _, beam := range beams {
@@ -78,28 +83,80 @@ func run(folder string, weights, scores, beams []string, show int, files []strin
 				}
 				for i, file := range files {
 					wrong, words, seconds := 0, 0, 0.0
+					var sure reliability
 					began := time.Now()
 					for k, x := range sets[i] {
+						posteriors := asr.Posteriors{Classes: x.Classes, LogP: x.LogP}
+						found := r.Words(0, posteriors)
 						var heard []string
-						for _, w := range r.Words(0, asr.Posteriors{Classes: x.Classes, LogP: x.LogP}) {
+						for _, w := range found {
 							heard = append(heard, w.Text)
 						}
 						want := strings.Fields(x.Written)
-						wrong += distance(want, heard)
+						edits, right := align(want, heard)
+						wrong += edits
 						words += len(want)
+						for i, w := range found {
+							sure.add(float64(w.Confidence), right[i])
+						}
+						if evidence != "" {
+							if err := note(&notes, r.Evidence(posteriors), right); err != nil {
+								return err
+							}
+						}
 						seconds += float64(x.Steps) * .04
 						if k < show {
 							fmt.Printf("  said  %s\n  heard %s\n", x.Written, strings.Join(heard, " "))
 						}
 					}
 					p := m.Manifest.Params
-					fmt.Printf("%s: beam %v, lm_weight %v, word_score %v: WER %.4f of %d words; %.4f of real time\n",
-						file, p["beam"], p["lm_weight"], p["word_score"], float64(wrong)/float64(words), words, time.Since(began).Seconds()/seconds)
+					fmt.Printf("%s: beam %v, lm_weight %v, word_score %v: WER %.4f of %d words; calibration error %.4f; %.4f of real time\n",
+						file, p["beam"], p["lm_weight"], p["word_score"], float64(wrong)/float64(words), words, sure.expectedError(), time.Since(began).Seconds()/seconds)
 				}
 			}
 		}
 	}
+	if evidence != "" {
+		return os.WriteFile(evidence, notes.Bytes(), 0o644)
+	}
 	return nil
+}
+
+// note writes a line of JSON for each word.
+func note(out *bytes.Buffer, all []asr.Evidence, right []bool) error {
+	lines := json.NewEncoder(out)
+	for i, e := range all {
+		if err := lines.Encode(struct {
+			asr.Evidence
+			Right bool
+		}{e, right[i]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reliability counts words by confidence, in ten bins of equal width.
+type reliability [10]struct{ words, right, sum float64 }
+
+func (r *reliability) add(confidence float64, right bool) {
+	b := &r[min(9, int(10*confidence))]
+	b.words++
+	b.sum += confidence
+	if right {
+		b.right++
+	}
+}
+
+// expectedError is the mean distance between confidence and the share of right
+// words in its bin (Guo et al. 2017).
+func (r *reliability) expectedError() float64 {
+	var off, words float64
+	for _, b := range r {
+		off += math.Abs(b.sum - b.right)
+		words += b.words
+	}
+	return off / max(words, 1)
 }
 
 func read(file string) ([]recording, error) {
@@ -129,22 +186,36 @@ func read(file string) ([]recording, error) {
 	}
 }
 
-// distance is Levenshtein's, in words.
-func distance(a, b []string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i, x := range a {
-		above := row[0]
-		row[0] = i + 1
-		for j, y := range b {
-			change := above
-			if x != y {
-				change++
+// align gives Levenshtein's distance in words, and which of heard are right in
+// one alignment that attains it.
+func align(want, heard []string) (int, []bool) {
+	rows := make([][]int, len(want)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(heard)+1)
+		for j := range rows[i] {
+			switch {
+			case i == 0 || j == 0:
+				rows[i][j] = i + j
+			case want[i-1] == heard[j-1]:
+				rows[i][j] = rows[i-1][j-1]
+			default:
+				rows[i][j] = 1 + min(rows[i-1][j-1], rows[i-1][j], rows[i][j-1])
 			}
-			above, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, change)
 		}
 	}
-	return row[len(b)]
+	right := make([]bool, len(heard))
+	for i, j := len(want), len(heard); i > 0 && j > 0; {
+		switch {
+		case want[i-1] == heard[j-1]:
+			right[j-1] = true
+			i, j = i-1, j-1
+		case rows[i][j] == rows[i-1][j-1]+1:
+			i, j = i-1, j-1
+		case rows[i][j] == rows[i-1][j]+1:
+			i--
+		default:
+			j--
+		}
+	}
+	return rows[len(want)][len(heard)], right
 }
