@@ -42,6 +42,7 @@ type Word struct {
 	Requires   []string   // what the node must need
 	Accepts    []string   // what it may need besides
 	Task       string     // of its model; "": it has none
+	Modelless  bool       // it may be without a model, and is then a gap
 	Parameters func() any // gives a pointer to a struct of defaults with yaml tags; nil: it has none
 }
 
@@ -125,7 +126,7 @@ func (d *specDecoder) node(at field, word Word) NodeSpec {
 			d.fill(f, n.Parameters)
 		}
 	}
-	if word.Task != "" && !modelled && n.Enabled && len(d.faults) == faultless {
+	if word.Task != "" && !word.Modelless && !modelled && n.Enabled && len(d.faults) == faultless {
 		d.fault(at.path+".model", at.line, "is missing: node %q runs a model (%s)", n.Name, has(d.vocabulary.Models[word.Task]))
 	}
 	return n

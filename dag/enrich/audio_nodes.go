@@ -134,6 +134,19 @@ type heardTranscript struct {
 	Warnings []episode.Warning `json:"warnings,omitempty"` // for the record
 }
 
+func (g *nodes) speakers(ctx context.Context, t *dag.Task) (io.Reader, error) {
+	var speech []episode.Span
+	if err := input(ctx, t, nodeSpeech, &speech); err != nil {
+		return nil, err
+	}
+	turns, use, err := g.ports.Speakers.Find(ctx, tapeOf(t), speech)
+	if err != nil {
+		return nil, err
+	}
+	use.note(t)
+	return document(nonNil(turns))
+}
+
 func (g *nodes) sounds(ctx context.Context, t *dag.Task) (io.Reader, error) {
 	events, use, err := g.ports.Sounds.Detect(ctx, tapeOf(t))
 	if err != nil {

@@ -96,6 +96,13 @@ func (f fakeTranscriber) Transcribe(_ context.Context, _ audio.Reader, speech []
 	return t, Use{}, nil
 }
 
+type fakeSpeakers struct{ *world }
+
+func (f fakeSpeakers) Find(_ context.Context, _ audio.Reader, speech []episode.Span) ([]episode.Turn, Use, error) {
+	f.called("speakers")
+	return []episode.Turn{{Speaker: "S1", Span: speech[0]}, {Speaker: "S2", Span: speech[1]}}, Use{Model: "voices@1"}, nil
+}
+
 type fakeSounds struct{ *world }
 
 func (f fakeSounds) Detect(context.Context, audio.Reader) ([]episode.SoundEvent, Use, error) {
@@ -220,7 +227,7 @@ func (s *setup) configured(t *testing.T, identities map[string]string, old, new 
 	e, err := New(Options{
 		Spec: spec, Generation: 3, Identities: identities, Store: s.store, Ledger: s.store, Scratch: t.TempDir(),
 		Ports: Ports{
-			Fetch: w, Documents: w.documents, Audio: fakeAudio{w}, Speech: fakeSpeech{w}, Language: fakeLanguage{w}, Transcript: fakeTranscriber{w},
+			Fetch: w, Documents: w.documents, Audio: fakeAudio{w}, Speech: fakeSpeech{w}, Language: fakeLanguage{w}, Transcript: fakeTranscriber{w}, Speakers: fakeSpeakers{w},
 			Sounds: fakeSounds{w}, Topics: fakeTopics{w}, Passages: fakePassages{w}, Keywords: fakeKeywords{w}, Ads: fakeAds{w}, Highlight: fakeRanker{w}, Preview: fakeRenderer{w},
 			Publish: w, Index: w, Announce: w,
 		},
@@ -257,7 +264,7 @@ func TestARecordHoldsWhatAllNodesFound(t *testing.T) {
 	switch {
 	case r.Episode.Revision != 7 || r.Episode.Generation != 3 || r.Episode.Duration != 200 || r.Episode.Enclosure.Bytes == 0 || len(r.Episode.Enclosure.SHA256) != 64:
 		t.Errorf("episode: %+v", r.Episode)
-	case r.Language.Code != "en" || r.Transcript == nil || len(r.SoundEvents) != 1 || len(r.Topics) != 1 || len(r.Ads) != 1 || len(r.Gaps) != 0:
+	case r.Language.Code != "en" || r.Transcript == nil || len(r.SoundEvents) != 1 || len(r.Topics) != 1 || len(r.Ads) != 1 || r.Speakers != nil || !slices.Equal(r.Gaps, []episode.Gap{noSpeakers}):
 		t.Errorf("record: %+v", r)
 	case len(r.Chapters) != 2 || r.Chapters[0] != (episode.Chapter{Title: "Penalty"}) || r.Chapters[1].Start < 90 || r.Chapters[1].Start > 120:
 		t.Errorf("chapters: %+v", r.Chapters)
@@ -271,6 +278,23 @@ func TestARecordHoldsWhatAllNodesFound(t *testing.T) {
 		t.Errorf("latency: %+v", r.Run.Latency)
 	case r.Run.Nodes["speech"].Model != "speech@1" || r.Run.Nodes["speech"].Batch != 2:
 		t.Errorf("speech ran as %+v", r.Run.Nodes["speech"])
+	}
+}
+
+// noSpeakers is the gap of the built-in graph: no model for speakers is built
+// in.
+var noSpeakers = episode.Gap{Node: "speakers", Reason: "no model configured"}
+
+func TestSpeakersAreToldWithAModel(t *testing.T) {
+	s := newSetup(t)
+	got, _ := s.enrich(t, s.configured(t, nil, "speakers: {}", "speakers: {model: earshot-vad}"), event())
+	want := []episode.Turn{{Speaker: "S1", Span: episode.Span{Start: 0.5, End: 4.5}}, {Speaker: "S2", Span: episode.Span{Start: 5.5, End: 9.5}}}
+	if r := got.Record; !slices.Equal(r.Speakers, want) || len(r.Gaps) != 0 || r.Run.Nodes["speakers"].Model != "voices@1" {
+		t.Errorf("speakers %v, gaps %v", r.Speakers, r.Gaps)
+	}
+	got, _ = s.enrich(t, s.configured(t, nil, "speakers: {}", "speakers: {enabled: false}"), event())
+	if r := got.Record; r.Speakers != nil || len(r.Gaps) != 1 || r.Gaps[0].Node != "speakers" {
+		t.Errorf("turned off: speakers %v, gaps %v", r.Speakers, r.Gaps)
 	}
 }
 
@@ -329,6 +353,7 @@ func TestALanguageWithoutARecogniserIsAGapThatTheRestWorksAround(t *testing.T) {
 	}
 	want := []episode.Gap{
 		{Node: "transcript", Reason: `no recogniser for language "sv"`},
+		noSpeakers,
 		{Node: "topics", Reason: `no topic model for language "sv"`},
 		{Node: "passages", Reason: `no embedding model for language "sv"`},
 		{Node: "chapters", Reason: `needs passages: no embedding model for language "sv"`},

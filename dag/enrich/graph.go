@@ -17,6 +17,7 @@ const (
 	nodeSpeech     = "speech"
 	nodeLanguage   = "language"
 	nodeTranscript = "transcript"
+	nodeSpeakers   = "speakers"
 	nodeSounds     = "sound-events"
 	nodeTopics     = "topics"
 	nodePassages   = "passages"
@@ -72,6 +73,7 @@ type kind struct {
 	requires []string // a gap among them makes the node a gap
 	optional []string // a gap among them is worked around
 	task     string   // of its model; "": it runs none
+	extra    bool     // it may be without a model: none is built in
 	effect   bool
 	onDemand bool
 	absent   func(Ports) bool // no driver or model fits its port
@@ -92,6 +94,9 @@ var kinds = []kind{
 	{name: nodeTranscript, version: 1, live: []string{nodeDecode}, requires: []string{nodeSpeech, nodeLanguage}, optional: []string{nodePublisherTranscript}, task: "transcript",
 		absent: func(p Ports) bool { return p.Transcript == nil },
 		run:    func(g *nodes) dag.Func { return g.transcript }},
+	{name: nodeSpeakers, version: 1, live: []string{nodeDecode}, requires: []string{nodeSpeech}, task: "speakers", extra: true,
+		absent: func(p Ports) bool { return p.Speakers == nil },
+		run:    func(g *nodes) dag.Func { return g.speakers }},
 	{name: nodePublisherTranscript, version: 1, requires: []string{inCaptions}, optional: []string{nodeLanguage},
 		absent: func(p Ports) bool { return p.Documents == nil },
 		run:    func(g *nodes) dag.Func { return g.publisherTranscript }},
@@ -133,7 +138,7 @@ var kinds = []kind{
 }
 
 // recorded are the nodes whose finding, or gap, is in the record.
-var recorded = []string{nodeSpeech, nodeLanguage, nodeTranscript, nodeSounds, nodeTopics, nodePassages, nodeChapters, nodeKeywords, nodeAds, nodeHighlight, nodePreview}
+var recorded = []string{nodeSpeech, nodeLanguage, nodeTranscript, nodeSpeakers, nodeSounds, nodeTopics, nodePassages, nodeChapters, nodeKeywords, nodeAds, nodeHighlight, nodePreview}
 
 var inputs = []string{inEnclosure, inAbout, inSoundbites, inIdentity, inCaptions, inChapters}
 
@@ -142,7 +147,7 @@ var inputs = []string{inEnclosure, inAbout, inSoundbites, inIdentity, inCaptions
 func Vocabulary(models map[string][]string) dag.Vocabulary {
 	v := dag.Vocabulary{Nodes: map[string]dag.Word{}, Inputs: inputs, Models: models}
 	for _, k := range kinds {
-		w := dag.Word{Requires: slices.Concat(k.live, k.requires), Accepts: k.optional, Task: k.task}
+		w := dag.Word{Requires: slices.Concat(k.live, k.requires), Accepts: k.optional, Task: k.task, Modelless: k.extra}
 		switch k.name {
 		case nodeHighlight:
 			w.Parameters = func() any { return &PreviewOptions{Min: 30, Target: 60, Max: 90} }
@@ -207,6 +212,8 @@ func (g *nodes) build(spec *dag.Spec, identities map[string]string) (*dag.Graph,
 		switch {
 		case !s.Enabled:
 			n.Off = "turned off in the configuration"
+		case k.extra && s.Model == "":
+			n.Off = "no model configured"
 		case k.absent != nil && k.absent(g.ports):
 			n.Off = "nothing configured for it"
 		case k.name == nodePublisherTranscript && publisherOption(spec) == publisherNever:

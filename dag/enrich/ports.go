@@ -18,6 +18,7 @@ type Ports struct {
 	Speech     SpeechDetector
 	Language   LanguageIdentifier
 	Transcript Transcriber
+	Speakers   SpeakerFinder
 	Sounds     SoundDetector
 	Topics     TopicClassifier
 	Passages   PassageEncoder
@@ -89,6 +90,12 @@ type LanguageIdentifier interface {
 type Transcriber interface {
 	Languages() []string // BCP 47
 	Transcribe(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Transcript, Use, error)
+}
+
+// SpeakerFinder tells voices apart within the given spans.
+type SpeakerFinder interface {
+	// Find gives the speakers' turns in order, without overlaps.
+	Find(ctx context.Context, tape audio.Reader, speech []episode.Span) ([]episode.Turn, Use, error)
 }
 
 // SoundDetector finds sounds by their AudioSet names.

@@ -63,6 +63,7 @@ func (g *nodes) record(ctx context.Context, t *dag.Task) (io.Reader, error) {
 	parts := map[string]any{
 		nodeLanguage:   &r.Language,
 		nodeTranscript: &r.Transcript,
+		nodeSpeakers:   &r.Speakers,
 		nodeSounds:     &r.SoundEvents,
 		nodeTopics:     &r.Topics,
 		nodeAds:        &r.Ads,

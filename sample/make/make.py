@@ -25,11 +25,13 @@ LANGUAGES = {"es": "Spanish", "de": "German", "fr": "French"}
 
 
 def gaps(language):
-    """The gaps that a record may have: everything that needs a transcript, where nothing recognises the language."""
+    """The gaps that a record may have: no model for speakers is built in, and where nothing recognises the language,
+    everything that needs a transcript."""
+    always = [{"node": "speakers", "reason": "no model configured"}]
     if language not in LANGUAGES:
-        return []
+        return always
     without = [{"node": node, "reason": "needs the transcript"} for node in ("topics", "ads", "passages", "chapters", "keywords")]
-    return [{"node": "transcript", "reason": f"no recogniser for {LANGUAGES[language]}"}, *without]
+    return [*always, {"node": "transcript", "reason": f"no recogniser for {LANGUAGES[language]}"}, *without]
 
 
 def truth(script, made, measured):
