@@ -114,7 +114,7 @@ func TestWrongModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewRunner(m); err == nil || !strings.Contains(err.Error(), "earshot-ads@1") {
+	if _, err := NewRunner(m); err == nil || !strings.Contains(err.Error(), "earshot-ads@2") {
 		t.Errorf("an ad model as topics: %v", err)
 	}
 }

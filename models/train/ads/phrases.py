@@ -15,7 +15,22 @@ we will be right back after this short message
 thanks to {brand} for making this episode possible
 let us take a short break to talk about {brand}
 and now a message from {brand}
-our partner this week is {brand}""",
+our partner this week is {brand}
+this podcast is made possible by {brand}
+today's episode is supported by {brand}
+first though a message from one of our sponsors
+the following is a paid message from {brand}
+before the break a word about {brand}
+hang on we will get to that right after these messages
+time for a short commercial break
+{brand} sponsors this show and we are very glad about it
+here is something that i have wanted to tell you about it is called {brand}
+we could not make this show without {brand}
+let me pause for a second and thank {brand}
+speaking of good ideas have you heard about {brand}
+and with that let us thank the sponsors of this week
+many thanks to {brand} our sponsor today
+you may have seen {brand} on television""",
     "pitch": """are you tired of your old {thing}
 do you want a {thing} that really works
 {brand} makes the {quality} {thing} you will ever own
@@ -31,7 +46,45 @@ no contracts no hidden fees and you can cancel any time
 it is {quality} it is simple and it costs less than you think
 shipping is free and returns are easy
 when i switched to {brand} i started to {verb} better at once
-try it for thirty nights and if you do not love it you get your money back""",
+try it for thirty nights and if you do not love it you get your money back
+they deliver a box of {thing}s to your door every week
+my {thing} from {brand} arrived last tuesday and the whole family wants one
+i was sceptical at first but after a week with {brand} i was convinced
+what i like about {brand} is that you can stop whenever you like
+whether you are at home or on the road {brand} helps you {verb}
+if you have ever tried to {verb} you know how hard it can be
+{brand} takes the stress out of it
+there is no better way to {verb} than with {brand}
+it takes five minutes to set up and the support is excellent
+the team at {brand} has spent years on the perfect {thing}
+over two million people use {brand} every day
+{brand} connects you with an expert who helps you {verb}
+stop paying too much for your {thing}
+why pay more when you can have the {quality} {thing} for less
+with plans that start at {number} dollars a month there is something for everyone
+each {thing} is tested by hand before it leaves the factory
+made from natural materials and built to last a lifetime
+it fits in your pocket and the battery lasts all week
+no more waiting in line and no more paperwork
+{brand} compares hundreds of offers and finds the right one for you
+your data stays private and nobody can sell it
+you can cancel or skip a week at any time
+they use only the freshest ingredients and everything is ready in {number} minutes
+every purchase plants a tree
+rated number one by our readers {number} years in a row
+{brand} gives your business the tools to grow
+hiring is hard and {brand} makes it simple
+talk to a licensed therapist from your own sofa with {brand}
+turn your ideas into a beautiful {thing} with {brand}
+freshly roasted and packed on the same day
+taste the difference of a real {thing}
+wake up rested with the {quality} {thing} on the market
+{brand} the {thing} that your morning has been missing
+your skin will thank you
+the new {thing} from {brand} is here
+treat yourself to something better
+it is the easiest way that i know to {verb}
+for a limited time you get a second {thing} for nothing""",
     "offer": """go to {brand} dot com slash {show} and get {number} percent off your first order
 use the code {show} at checkout to save {number} percent
 sign up today and your first month is free
@@ -45,16 +98,45 @@ download the app today it is free
 terms and conditions apply
 the offer ends on sunday so do not wait
 get {number} percent off when you buy two
-new customers save {number} dollars on any {thing}""",
+new customers save {number} dollars on any {thing}
+use our link in the description to get {number} percent off
+the link is in the show notes
+tell them that we sent you
+claim your free {thing} at {brand} dot com
+the first {number} listeners get a free {thing}
+right now {brand} gives our listeners a month for free
+start your trial at {brand} dot com today
+visit {brand} dot com and use our code for a discount
+go there now and see how much you could save
+shop online or in a store near you
+find out more at {brand} dot com
+pick up your {thing} this weekend and save
+available in all good shops and online
+order today on their website and the first one is on us
+sign up with your email and get {number} dollars for your first purchase
+text {show} to {number} {number} to get started
+risk free with a full refund
+that is {number} percent off your first three months
+offer valid for new customers only see the site for details
+order before friday and it arrives on the weekend""",
     "closer": """{brand} {thing}s made for you
 and now back to the show
 {brand} because you are worth it
 that code again is {show}
 {brand} dot com
 thanks again to {brand}
-ask for {brand} in a store near you""",
-    "brand": "sleepwell greenleaf brightbox northfield mealtime simply quick pantry blue river honest home true north fresh basket evergreen silver spoon open road little acorn sunny side clear sky wonder works",
-    "thing": "mattress|razor|meal kit|pair of headphones|blanket|coffee maker|phone plan|website|vitamin|shoe|backpack|insurance plan|pillow|subscription box|toothbrush|language course",
+ask for {brand} in a store near you
+{brand} something better every day
+{brand} live well sleep well
+{brand} the smarter way to {verb}
+{brand} good things come to those who order
+we thank {brand} for their support
+{brand} try it today
+{brand} made for mornings
+and we are back
+now where were we""",
+    "brand": "sleepwell greenleaf brightbox northfield mealtime simply quick pantry blue river honest home true north fresh basket evergreen silver spoon open road little acorn sunny side clear sky wonder works golden harvest morning cup daily bean better help swift bank safe drive cosy nest urban bike peak trail pure drop happy paws",
+    "thing": "mattress|razor|meal kit|pair of headphones|blanket|coffee maker|phone plan|website|vitamin|shoe|backpack|insurance plan|pillow|subscription box|toothbrush|language course|bag of coffee|box of tea|running shoe|guitar|cleaning kit|protein bar|desk chair|electric bike|pan|candle|dog food|watch|sofa|solar panel|travel bag|skin cream",
     "quality": "best|softest|finest|easiest|most comfortable|perfect|affordable|amazing",
     "verb": "sleep|cook a healthy dinner|build a website|learn a language|save money|get fit|shop for groceries|protect your family|manage your bills",
     "show": "podcast|talk|story|daily|listen|history|radio",
@@ -114,6 +196,25 @@ the contract said that she could leave at any time
 nine out of ten people in the study paid their bills late
 the insurance company refused to pay for the roof
 he made a promise to his customers and he kept it
+the coffee company closed its factory and two hundred people lost their work
+she delivered newspapers every morning before school
+the shop on the corner sells milk and bread and newspapers
+customers came from the whole town because his apples were cheap
+he told us what a good price would be and we did not believe him
+the supermarket offered everything for less and the little shops lost their customers
+the best mattress in that hotel was on the floor
+my grandmother had a coffee grinder that was older than she was
+it took months to build the website and nobody visited it
+the bill came with the post and it was higher than ever
+people order too much and eat too little of it
+the free tickets were gone in an hour
+the app tracked where they went and sold what it knew
+the first week was free and after that everyone had to pay
+what does it cost to run a small shop today
+he gave every customer a card and the tenth coffee was free
+a good knife costs money but it lasts a lifetime
+she signed up for the course and never went
+they sold the house and bought a boat
 hello and welcome to a new episode""".splitlines()
 
 # How shows begin and end: polite, addressed to the listener, and no advertisement.
