@@ -293,6 +293,18 @@ def train(model, cut, seed, steps, mels, batch=12, clips=96):
             print(f"  step {step}: loss {loss.item():.3f}", flush=True)
 
 
+def adopt(model, weights, cut):
+    """Takes over another model's decoder, whose vocabulary lacks the last language."""
+    mine = model.state_dict()
+    at = cut.specials["<|translate|>"] - 1
+    for key, w in weights.items():
+        if key == "decoder.token_embedding.weight":
+            w = torch.cat([w[:at], w[at - 1:at], w[at:]])
+        if key.startswith("decoder."):
+            mine[key] = w
+    model.load_state_dict(mine)
+
+
 def halve(model):
     """Weights that a half-precision float holds, so that the graph's file is half as large and means the same."""
     with torch.no_grad():
@@ -422,7 +434,8 @@ def export(model, folder, cross=True, half=True):
     merged = merge(first, step, layers, d, first_out, width)
     for name, m in (("encoder_model.onnx", encoder), ("decoder_model_merged.onnx", merged)):
         if half:
-            shrink(m)
+            shrink(m.graph)
+        compact(m)
         m.ir_version = 9
         m.producer_name = "earshot models/train/parity"
         m.producer_version = ""
@@ -489,19 +502,149 @@ def merge(first, step, layers, d, outputs, width):
     return h.make_model(graph, opset_imports=[h.make_opsetid("", 17)])
 
 
-def shrink(m):
+class FirstWithEncoder(nn.Module):
+    """The subgraph that onnxruntime's WhisperBeamSearch runs first."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.encoder, self.first = Encoder(model.encoder), First(model.decoder, False)
+
+    def forward(self, mel, ids):
+        heard = self.encoder(mel)
+        logits, *present = self.first(ids, heard)
+        order = [i for i in range(len(present)) if i % 4 < 2] + [i for i in range(len(present)) if i % 4 >= 2]
+        return (logits, heard, *(present[i] for i in order))
+
+
+class NextOfBeams(nn.Module):
+    """The subgraph that it runs for each further token."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.next = Next(model.decoder, False)
+
+    def forward(self, ids, *past):
+        half = len(past) // 2
+        mixed = []
+        for i in range(0, half, 2):
+            mixed += [past[i], past[i + 1], past[half + i], past[half + i + 1]]
+        return self.next(ids, *mixed)
+
+
+def export_beam_search(model, cut, folder):
+    """One graph around onnxruntime's own operator com.microsoft.WhisperBeamSearch, as
+    onnxruntime.transformers.models.whisper.whisper_chain writes it (which itself needs transformers' weights)."""
+    h, d = onnx.helper, model.dims
+    layers, width = d.n_text_layer, d.n_text_state // d.n_text_head
+    kv = lambda when, side: [f"{when}_{what}_{side}_{i}" for i in range(layers) for what in ("key", "value")]
+    axes = lambda names: {n: {0: "batch_size", **({2: n.split("_")[0] + "_sequence_length"} if "_self_" in n else {})} for n in names}
+    ids = torch.ones(2, 3, dtype=torch.int32)
+    present = kv("present", "self") + kv("present", "cross")
+    first = trace(FirstWithEncoder(model), (torch.randn(2, d.n_mels, 3000), ids), ["encoder_input_ids", "decoder_input_ids"],
+                  ["logits", "encoder_hidden_states", *present],
+                  {"encoder_input_ids": {0: "batch_size"}, "decoder_input_ids": {0: "batch_size", 1: "sequence_length"},
+                   "logits": {0: "batch_size", 1: "sequence_length"}, "encoder_hidden_states": {0: "batch_size"}, **axes(present)})
+    past = kv("past", "self") + kv("past", "cross")
+    tensors = [torch.randn(2, d.n_text_head, 5 if "_self_" in n else 1500, width) for n in past]
+    step = trace(NextOfBeams(model), (ids[:, :1], *tensors), ["input_ids", *past], ["logits", *kv("present", "self")],
+                 {"input_ids": {0: "batch_size"}, "logits": {0: "batch_size"}, **axes(past), **axes(kv("present", "self"))})
+    # The operator hands all outer tensors to both subgraphs: only what both use may lie outside.
+    content = lambda t: (t.data_type, tuple(t.dims), onnx.numpy_helper.to_array(t).tobytes())
+    both = {content(t) for t in first.graph.initializer} & {content(t) for t in step.graph.initializer}
+    shared, seen = [], {}
+    for tag, m in (("first", first), ("step", step)):
+        m.graph.name = "encoderdecoderinit subgraph" if tag == "first" else "decoder subgraph"
+        rename = {}
+        for t in list(m.graph.initializer):
+            key = content(t)
+            if key not in both:
+                old, t.name = t.name, f"{tag}/{t.name}"
+                rename[old] = t.name
+                continue
+            m.graph.initializer.remove(t)
+            rename[t.name] = seen.setdefault(key, f"w{len(seen)}")
+            if rename[t.name] not in {k.name for k in shared}:
+                kept = onnx.TensorProto()
+                kept.CopyFrom(t)
+                kept.name = rename[t.name]
+                shared.append(kept)
+        edge = {p.name for p in list(m.graph.input) + list(m.graph.output)}
+        for p in list(m.graph.input) + list(m.graph.output):  # the operator wants heads, width and vocabulary as numbers
+            if "_self_" in p.name or "_cross_" in p.name:
+                t = 1500 if "_cross_" in p.name else p.name.split("_")[0] + "_sequence_length"
+                p.CopyFrom(h.make_tensor_value_info(p.name, onnx.TensorProto.FLOAT, ["batch_size", d.n_text_head, t, width]))
+            elif p.name == "logits":
+                p.CopyFrom(h.make_tensor_value_info(p.name, onnx.TensorProto.FLOAT, ["batch_size", "sequence_length", d.n_vocab]))
+        for n in m.graph.node:
+            local = lambda x: x if x == "" or x in edge else f"{tag}/{x}"
+            n.name = f"{tag}/{n.name}"
+            n.input[:] = [rename.get(i) or local(i) for i in n.input]
+            n.output[:] = [local(o) for o in n.output]
+        del m.graph.value_info[:]
+    t = cut(model.multilingual)
+    names = ["input_features", "max_length", "min_length", "num_beams", "num_return_sequences", "length_penalty", "repetition_penalty"]
+    node = h.make_node(
+        "WhisperBeamSearch", [*names, "", "", "", "decoder_input_ids"], ["sequences"], domain="com.microsoft",
+        eos_token_id=t.eot, pad_token_id=t.eot, decoder_start_token_id=t.sot, translate_token_id=t.translate,
+        transcribe_token_id=t.transcribe, start_of_lm_token_id=t.sot_lm, no_timestamps_token_id=t.no_timestamps,
+        beginning_timestamp_token_id=t.timestamp_begin, no_repeat_ngram_size=0, early_stopping=1, model_type=2,
+        decoder=step.graph, encoder=first.graph)
+    one = lambda name, kind: h.make_tensor_value_info(name, kind, [1])
+    inputs = [h.make_tensor_value_info("input_features", onnx.TensorProto.FLOAT, ["batch_size", d.n_mels, 3000])]
+    inputs += [one(n, onnx.TensorProto.INT32) for n in names[1:5]] + [one(n, onnx.TensorProto.FLOAT) for n in names[5:]]
+    inputs.append(h.make_tensor_value_info("decoder_input_ids", onnx.TensorProto.INT32, ["batch_size", "initial_sequence_length"]))
+    out = h.make_tensor_value_info("sequences", onnx.TensorProto.INT32, ["batch_size", "num_return_sequences", "max_length"])
+    graph = h.make_graph([node], "WhisperBeamSearch", inputs, [out], initializer=shared)
+    m = h.make_model(graph, opset_imports=[h.make_opsetid("com.microsoft", 1), h.make_opsetid("", 17)])
+    m.ir_version = 9
+    shrink(m.graph)
+    compact(m)
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(m, folder / "model.onnx")
+
+
+def shrink(graph):
     """Stores large weights as half precision with a Cast, which onnxruntime folds when it loads."""
     casts = []
-    for t in list(m.graph.initializer):
+    for t in list(graph.initializer):
         a = onnx.numpy_helper.to_array(t)
         if a.dtype == np.float32 and a.size >= 64 and np.array_equal(a.astype(np.float16).astype(np.float32), a):
             small = onnx.numpy_helper.from_array(a.astype(np.float16), t.name + "/half")
             casts.append(onnx.helper.make_node("Cast", [small.name], [t.name], to=onnx.TensorProto.FLOAT))
-            m.graph.initializer.remove(t)
-            m.graph.initializer.append(small)
-    nodes = list(m.graph.node)
-    del m.graph.node[:]
-    m.graph.node.extend(casts + nodes)
+            graph.initializer.remove(t)
+            graph.initializer.append(small)
+    nodes = list(graph.node)
+    for n in nodes:
+        for attribute in n.attribute:
+            if attribute.HasField("g"):
+                shrink(attribute.g)
+    del graph.node[:]
+    graph.node.extend(casts + nodes)
+
+
+def compact(m):
+    """Short names for all that is inside: an exporter's are most of so small a file."""
+    kept = {p.name for p in list(m.graph.input) + list(m.graph.output)}
+    short = {"": ""} | {n: n for n in kept}
+    name = lambda n: short.setdefault(n, f"t{len(short)}")
+
+    def visit(graph):
+        if graph.input and graph is not m.graph:  # an operator looks for its subgraph's ports by name
+            short.update({p.name: p.name for p in list(graph.input) + list(graph.output)})
+        for t in graph.initializer:
+            t.name = name(t.name)
+        for n in graph.node:
+            n.name = ""
+            n.input[:] = [name(i) for i in n.input]
+            n.output[:] = [name(o) for o in n.output]
+            for a in n.attribute:
+                if a.HasField("g"):
+                    visit(a.g)
+        for o in graph.output:
+            o.name = name(o.name)
+
+    visit(m.graph)
+    del m.graph.value_info[:]
 
 
 # ---------------------------------------------------------------- the folder
@@ -731,6 +874,53 @@ class Graphs:
         return np.stack(rows)
 
 
+def write_beam_search(model, cut, clips):
+    """The one-Run family: its folder, and what onnxruntime's operator gives in Python; with one beam that is the
+    reference's greedy decoding without its rules, which is checked."""
+    name = "tiny-whisper-beam"
+    folder = PARITY / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    export_beam_search(model, cut, folder)
+    write_tokenizer(model, cut, folder)
+    port = lambda n, kind, shape: f"{{name: {n}, type: {kind}, shape: [{shape}]}}"
+    inputs = [port("input_features", "float32", f'batch, "{model.dims.n_mels}", "3000"')]
+    inputs += [port(n, "int32", '"1"') for n in ("max_length", "min_length", "num_beams", "num_return_sequences")]
+    inputs += [port(n, "float32", '"1"') for n in ("length_penalty", "repetition_penalty")]
+    inputs.append(port("decoder_input_ids", "int32", "batch, prompt"))
+    manifest(folder, name, model.dims.n_mels, ["model.onnx"], inputs, [port("sequences", "int32", "batch, sequences, tokens")],
+             ["language: en", "beams: 3", "max_tokens: 64"], family="whisper-beam-search", languages="en")
+    session = ort.InferenceSession(str(folder / "model.onnx"))
+    tokenizer = cut(True, language="en")
+    prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
+    whole, real = (lambda x: np.array([x], np.int32)), (lambda x: np.array([x], np.float32))
+    out = {"clips": []}
+    for i, (notes, seconds) in enumerate(clips):
+        samples = play(notes, int(seconds * RATE), i + 1)
+        mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(torch.from_numpy(samples)), model.dims.n_mels)
+        clip = {"notes": notes, "samples": len(samples), "noise": i + 1, "sequences": {}}
+        for beams in (1, 3):
+            sequence = session.run(None, {
+                "input_features": mel[None].numpy(), "max_length": whole(64), "min_length": whole(0), "num_beams": whole(beams),
+                "num_return_sequences": whole(1), "length_penalty": real(1), "repetition_penalty": real(1),
+                "decoder_input_ids": np.array([prompt], np.int32)})[0][0, 0].tolist()
+            said = sequence[len(prompt):]
+            if tokenizer.eot in said:
+                said = said[:said.index(tokenizer.eot)]
+            clip["sequences"][str(beams)] = said
+        said, heard = list(prompt), model.encoder(mel[None])
+        while len(said) < 64 and said[-1] != tokenizer.eot:
+            said.append(int(model.logits(torch.tensor([said]), heard)[0, -1].argmax()))
+        greedy = [t for t in said[len(prompt):] if t != tokenizer.eot]
+        assert clip["sequences"]["1"] == greedy, (clip["sequences"]["1"], greedy)
+        clip["text"] = tokenizer.decode([t for t in clip["sequences"]["3"] if t < tokenizer.eot]).strip()
+        print(f"  {clip['text'][:100]!r}")
+        out["clips"].append(clip)
+    with gzip.GzipFile(TESTDATA / f"{name}.json.gz", "w", mtime=0) as f:
+        f.write(json.dumps(out, separators=(",", ":")).encode())
+
+
 def bench(folder):
     """whisper-tiny's sizes and vocabulary, random weights biased so that pieces end at unequal lengths."""
     cut = Cut("multilingual", 99, None)
@@ -777,13 +967,22 @@ def main():
         if kept and kept.exists():
             model.load_state_dict(torch.load(kept))
         else:
-            train(model, cut, seed, args.steps, mels)
+            if name == "tiny-whisper-128":  # the decoder goes on from the first model's: one language more is all
+                first = torch.load(args.cache / "tiny-whisper.pt") if args.cache else spoken_before
+                adopt(model, first, cut)
+                train(model, cut, seed, args.steps // 50, mels, clips=36)
+            else:
+                train(model, cut, seed, args.steps, mels)
             if kept:
                 torch.save(model.state_dict(), kept)
+        if name == "tiny-whisper":
+            spoken_before = {k: v.clone() for k, v in model.state_dict().items()}
         halve(model)
         model.eval()
         with torch.no_grad():
             write_folder(model, cut, name, ["long_form: sequential" if name == "tiny-whisper" else "long_form: pieces", "seed: 7"], spoken)
+            if name == "tiny-whisper":
+                write_beam_search(model, cut, clips[:3])
             golden(model, cut, name, clips if name == "tiny-whisper" else clips[:3], name == "tiny-whisper", (song, 150))
 
 
