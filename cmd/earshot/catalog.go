@@ -30,6 +30,9 @@ func (c *config) catalog() (*models.Catalog, error) {
 		}
 		sources = append(sources, models.Dir(dir))
 	}
+	if _, err := os.Stat(c.added); err == nil {
+		sources = append(sources, models.Dir(c.added))
+	}
 	for _, dir := range c.chosen {
 		if _, err := os.Stat(dir); err != nil {
 			return nil, exit(exitUsage, fmt.Errorf("--models: %w", err))

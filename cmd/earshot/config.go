@@ -29,10 +29,12 @@ type config struct {
 	Graph      yaml.Node          `yaml:"graph"`
 
 	chosen []string // --models: folders whose models take over the nodes of their tasks
+	added  string   // folder that 'models add' fills
 }
 
 type modelsConfig struct {
-	Folders []string `yaml:"folders"` // each holds model folders, beside the built-in pack
+	Folders []string `yaml:"folders"` // each is a model's folder or holds some, beside the built-in pack and what 'models add' added
+	Hub     string   `yaml:"hub"`     // address of the model hub that 'models add NAME' asks for files
 }
 
 type deviceConfig struct {
@@ -79,6 +81,7 @@ func defaultConfig() config {
 func (a *app) loadConfig() (config, error) {
 	c, err := a.readConfig()
 	c.chosen = a.models
+	c.added, _ = a.addedModels() // without a home there is none, which is told where a state is needed
 	return c, err
 }
 
@@ -155,6 +158,12 @@ func (c config) print(w io.Writer) error {
 		return err
 	}
 	return e.Close()
+}
+
+// addedModels is the folder that 'models add' fills.
+func (a *app) addedModels() (string, error) {
+	state, err := a.stateFolder()
+	return filepath.Join(state, "models"), err
 }
 
 // stateFolder is where the embedded parts keep what they hold.

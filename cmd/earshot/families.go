@@ -11,6 +11,7 @@ import (
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/ads"
 	"github.com/earshot-fm/earshot/models/asr"
+	"github.com/earshot-fm/earshot/models/asr/transducer"
 	"github.com/earshot-fm/earshot/models/asr/whisper"
 	"github.com/earshot-fm/earshot/models/highlight"
 	"github.com/earshot-fm/earshot/models/keyword"
@@ -31,13 +32,15 @@ var families = map[string]map[string]fitting{
 		"silero":           speech(silero.NewRunner, silero.New),
 	},
 	"language": {
-		"window-classifier": language(langid.NewRunner, langid.New),
-		"whisper":           language(whisper.NewRunner, whisper.NewIdentifier),
+		"window-classifier":   language(langid.NewRunner, langid.New),
+		"waveform-classifier": language(langid.NewRunner, langid.New),
+		"whisper":             language(whisper.NewRunner, whisper.NewIdentifier),
 	},
 	"transcript": {
 		"ctc-phones": transcript(asr.NewRunner, asr.New),
 		"ctc":        transcript(asr.NewCTCRunner, asr.NewCTC),
 		"whisper":    transcript(whisper.NewRunner, whisper.New),
+		"transducer": transcript(transducer.NewRunner, transducer.New),
 	},
 	"sound-events": {
 		"frame-classifier":   sounds(sound.NewRunner, sound.New),

@@ -97,6 +97,7 @@ came of it are run again in other batches.`,
 		a.modelsFlag(sub)
 		c.AddCommand(sub)
 	}
+	c.AddCommand(newModelsAdd(a))
 	return c
 }
 

@@ -1,0 +1,466 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"gocloud.dev/blob"
+
+	"github.com/earshot-fm/earshot/audio/enclosure"
+	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/public"
+)
+
+func newModelsAdd(a *app) *cobra.Command {
+	var o addition
+	var sums []string
+	c := &cobra.Command{
+		Use:   "add DIR|ARCHIVE|URL|NAME",
+		Short: "Add a model: a folder, an archive of one, or a public model by the name of its ready manifest",
+		Long: `Add a model to a folder of models, checked whole before it is in place.
+
+DIR is a model's folder, ARCHIVE a .tar, .tar.gz or .zip of one, URL an archive's
+address (https, http, gs, s3); of what comes from elsewhere the sha256 must be
+given: --sha256 HEX.
+
+NAME is one of the public models that Earshot has a ready manifest for ('models
+add' without more lists them). Its files come from the hub that the configuration
+names (models.hub, or --hub ADDRESS: files are asked for at
+ADDRESS/REPOSITORY/resolve/REVISION/PATH), or from --from: a folder, an archive
+(a Python wheel is one) or an address that has them. Where the ready manifest
+does not know a file's sha256, give the one that the publisher states:
+--sha256 FILE=HEX. Nothing that is fetched is trusted without one.`,
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, from []string) error {
+			if len(from) == 0 {
+				return a.listPublic()
+			}
+			var err error
+			if o.sums, err = parseSums(sums); err != nil {
+				return exit(exitUsage, err)
+			}
+			return a.addModel(cmd.Context(), from[0], o)
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVar(&sums, "sha256", nil, "HEX of the archive, or FILE=HEX of a public model's file; may be repeated")
+	f.StringVar(&o.into, "into", "", "the folder of models (default: models below the state folder, which every command looks in)")
+	f.Int64Var(&o.maxBytes, "max-bytes", 4<<30, "bound on what is fetched, and on what it is unpacked")
+	f.StringVar(&o.from, "from", "", "for NAME: a folder, an archive or an address that has the files")
+	f.StringVar(&o.hub, "hub", "", "for NAME: the model hub's address (default: models.hub of the configuration)")
+	return c
+}
+
+// addition is how to add a model.
+type addition struct {
+	sums            map[string]string // by file; "" is the archive
+	into, from, hub string
+	maxBytes        int64
+}
+
+var hexSum = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func parseSums(given []string) (map[string]string, error) {
+	sums := map[string]string{}
+	for _, s := range given {
+		file, sum, named := strings.Cut(s, "=")
+		if !named {
+			file, sum = "", s
+		}
+		if sum = strings.ToLower(sum); !hexSum.MatchString(sum) {
+			return nil, fmt.Errorf("--sha256 %q: want 64 hexadecimal digits, or FILE= and 64 hexadecimal digits", s)
+		}
+		sums[file] = sum
+	}
+	return sums, nil
+}
+
+func (a *app) listPublic() error {
+	type ready struct {
+		Name       string   `json:"name"`
+		Repository string   `json:"repository,omitempty"`
+		Package    string   `json:"package,omitempty"`
+		Unknown    []string `json:"sha256_needed"`
+		Note       string   `json:"note,omitempty"`
+	}
+	var all []ready
+	for _, name := range public.Names() {
+		m, err := public.Get(name)
+		if err != nil {
+			return err
+		}
+		all = append(all, ready{name, m.Source.Repository, m.Source.Package, m.Missing(nil), m.Source.Note})
+	}
+	if a.format == "json" {
+		return a.json(all)
+	}
+	fmt.Fprintln(a.out, "ready manifests:")
+	for _, r := range all {
+		fmt.Fprintf(a.out, "  %-26s %s\n", r.Name, cmp.Or(r.Repository, "package "+r.Package))
+	}
+	return nil
+}
+
+// addModel fetches, checks and puts a model in place.
+func (a *app) addModel(ctx context.Context, from string, o addition) (err error) {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	into := o.into
+	if into == "" {
+		if into, err = a.addedModels(); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(into, 0o755); err != nil {
+		return err
+	}
+	// Beside its place, so that a rename puts it there whole; one level deeper
+	// than catalogs look.
+	tmp, err := os.MkdirTemp(into, ".adding-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	s := &adding{addition: o, config: cfg, tmp: tmp, left: o.maxBytes}
+	var folder string
+	if _, statErr := os.Stat(from); statErr != nil && !strings.Contains(from, "://") {
+		folder, err = s.public(ctx, from)
+	} else {
+		folder, err = s.whole(ctx, from)
+	}
+	if err != nil {
+		return fmt.Errorf("models add %s: %w", shown(from), err)
+	}
+	m, err := models.Load(models.Dir(folder))
+	if err != nil {
+		return exit(exitUsage, fmt.Errorf("models add %s: %w", shown(from), err))
+	}
+	place := filepath.Join(into, m.Manifest.Name)
+	if _, err := os.Lstat(place); err == nil {
+		return exit(exitUsage, fmt.Errorf("models add %s: %s is there already: remove it, or name another folder with --into", shown(from), place))
+	}
+	if err := os.Rename(folder, place); err != nil {
+		return err
+	}
+	if a.format == "json" {
+		return a.json(listedModel{m.Manifest.Ref(), m.Manifest.Task, m.Manifest.Family, m.Manifest.Precision, m.Manifest.Languages, m.Manifest.Licence, m.SHA256})
+	}
+	fmt.Fprintf(a.out, "%s: added to %s (%s, family %s, licence %s)\n", m.Manifest.Ref(), place, m.Manifest.Task, m.Manifest.Family, m.Manifest.Licence)
+	if _, ok := families[m.Manifest.Task][m.Manifest.Family]; !ok {
+		fmt.Fprintf(a.out, "this Earshot has no runner for it\n")
+		return nil
+	}
+	fmt.Fprintf(a.out, "check it: earshot models verify --models %s\nuse it:   earshot enrich --models %s FILE, or graph.nodes.%s.model: %s\n", place, place, m.Manifest.Task, m.Manifest.Name)
+	return nil
+}
+
+// adding is one model on its way.
+type adding struct {
+	addition
+	config config
+	tmp    string
+	left   int64 // bytes that may still be fetched or copied
+}
+
+// whole brings a model's folder from a folder, an archive or an address.
+func (s *adding) whole(ctx context.Context, from string) (string, error) {
+	folder := filepath.Join(s.tmp, "model")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		return "", err
+	}
+	archive := from
+	if strings.Contains(from, "://") {
+		if s.sums[""] == "" {
+			return "", exit(exitUsage, errors.New("--sha256 HEX is missing: what comes from an address is not taken without the hash that whoever published it states"))
+		}
+		archive = filepath.Join(s.tmp, "archive")
+		if err := s.fetch(ctx, from, archive, s.sums[""]); err != nil {
+			return "", err
+		}
+	} else if info, err := os.Stat(from); err != nil {
+		return "", err
+	} else if info.IsDir() {
+		return folder, s.copyFolder(from, folder)
+	} else if want := s.sums[""]; want != "" {
+		if err := checkSum(from, want); err != nil {
+			return "", err
+		}
+	}
+	if err := models.Unpack(archive, folder, s.maxBytes); err != nil {
+		return "", err
+	}
+	return modelFolder(folder)
+}
+
+// modelFolder is the folder itself, or the only one in it.
+func modelFolder(folder string) (string, error) {
+	if _, err := os.Stat(filepath.Join(folder, models.ManifestFile)); err == nil {
+		return folder, nil
+	}
+	found, err := filepath.Glob(filepath.Join(folder, "*", models.ManifestFile))
+	if err != nil || len(found) != 1 {
+		return "", errors.Join(err, fmt.Errorf("the archive has %d folders with a %s, and is to have one", len(found), models.ManifestFile))
+	}
+	return filepath.Dir(found[0]), nil
+}
+
+// copyFolder copies a model's manifest, its files and its card; nothing else
+// that may lie beside them.
+func (s *adding) copyFolder(from, to string) error {
+	b, err := os.ReadFile(filepath.Join(from, models.ManifestFile))
+	if err != nil {
+		return fmt.Errorf("no model is there: %w", err)
+	}
+	m, err := models.Load(models.Dir(from))
+	if err != nil {
+		return exit(exitUsage, err)
+	}
+	if err := os.WriteFile(filepath.Join(to, models.ManifestFile), b, 0o644); err != nil {
+		return err
+	}
+	for name := range m.Manifest.Files {
+		if err := s.copyFile(filepath.Join(from, filepath.FromSlash(name)), filepath.Join(to, filepath.FromSlash(name))); err != nil {
+			return err
+		}
+	}
+	err = s.copyFile(filepath.Join(from, "README.md"), filepath.Join(to, "README.md"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a card is not mandatory
+	}
+	return err
+}
+
+func (s *adding) copyFile(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if s.left -= info.Size(); s.left < 0 {
+		return fmt.Errorf("more than %d bytes (--max-bytes)", s.maxBytes)
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return copyFile(from, to)
+}
+
+// public brings the files of a ready manifest.
+func (s *adding) public(ctx context.Context, name string) (string, error) {
+	m, err := public.Get(name)
+	if err != nil {
+		return "", exit(exitUsage, fmt.Errorf("no such file or folder, and %w", err))
+	}
+	delete(s.sums, "") // that of an archive
+	local, isFolder, err := s.localSource(m)
+	if err != nil {
+		return "", err
+	}
+	// A folder's files are the user's own; what they hash to is printed in the
+	// manifest that is made of them.
+	if isFolder {
+		for _, f := range m.Missing(s.sums) {
+			sum, err := fileSum(filepath.Join(local, filepath.FromSlash(m.Source.Path(f))))
+			if err != nil {
+				return "", missingFile(m, err)
+			}
+			s.sums[f] = sum
+		}
+	}
+	base := cmp.Or(s.from, s.hubAddress(m))
+	if missing := m.Missing(s.sums); len(missing) > 0 {
+		return "", exit(exitUsage, unknownSums(m, missing, base))
+	}
+	manifest, err := m.Manifest(s.sums)
+	if err != nil {
+		return "", exit(exitUsage, err)
+	}
+	if base == "" {
+		return "", exit(exitUsage, fmt.Errorf("no place to fetch it from: give --from (a folder, an archive or an address with its files), or --hub (or models.hub in the configuration) with the address of the hub that has the repository %s", cmp.Or(m.Source.Repository, "of package "+m.Source.Package)))
+	}
+	folder := filepath.Join(s.tmp, "model")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		return "", err
+	}
+	for _, f := range slices.Sorted(maps.Keys(m.Files)) {
+		sum := m.Files[f]
+		if sum == public.Unknown {
+			sum = s.sums[f]
+		}
+		to := filepath.Join(folder, filepath.FromSlash(f))
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return "", err
+		}
+		if local != "" {
+			if err := s.copyFile(filepath.Join(local, filepath.FromSlash(m.Source.Path(f))), to); err != nil {
+				return "", missingFile(m, err)
+			}
+			if err := checkSum(to, sum); err != nil {
+				return "", err
+			}
+			continue
+		}
+		address, err := url.JoinPath(base, m.Source.Path(f))
+		if err != nil {
+			return "", exit(exitUsage, err)
+		}
+		if err := s.fetch(ctx, address, to, sum); err != nil {
+			return "", err
+		}
+	}
+	return folder, os.WriteFile(filepath.Join(folder, models.ManifestFile), manifest, 0o644)
+}
+
+// localSource is the folder on this machine that has a public model's files:
+// --from itself, or the archive it names, unpacked; empty when they have to be
+// fetched one by one.
+func (s *adding) localSource(m *public.Model) (folder string, own bool, err error) {
+	if s.from == "" || strings.Contains(s.from, "://") {
+		return "", false, nil
+	}
+	info, err := os.Stat(s.from)
+	if err != nil {
+		return "", false, exit(exitUsage, fmt.Errorf("--from: %w", err))
+	}
+	if info.IsDir() {
+		return s.from, true, nil
+	}
+	unpacked := filepath.Join(s.tmp, "unpacked")
+	if err := os.Mkdir(unpacked, 0o755); err != nil {
+		return "", false, err
+	}
+	return unpacked, true, models.Unpack(s.from, unpacked, s.maxBytes)
+}
+
+func missingFile(m *public.Model, err error) error {
+	if m.Source.Note != "" {
+		return fmt.Errorf("%w (%s)", err, m.Source.Note)
+	}
+	return err
+}
+
+// hubAddress is where the hub has a model's files.
+func (s *adding) hubAddress(m *public.Model) string {
+	hub := cmp.Or(s.hub, s.config.Models.Hub)
+	if hub == "" || m.Source.Repository == "" {
+		return ""
+	}
+	return strings.TrimRight(hub, "/") + "/" + m.Source.Repository + "/resolve/" + cmp.Or(m.Source.Revision, "main")
+}
+
+// unknownSums says which hashes are needed, and where their files are.
+func unknownSums(m *public.Model, missing []string, base string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "the sha256 of %d files is not known here; give what the publisher states (on each file's page in the repository %s, or in its Git LFS pointer):", len(missing), cmp.Or(m.Source.Repository, "of package "+m.Source.Package))
+	for _, f := range missing {
+		at := m.Source.Path(f)
+		if base != "" {
+			at = strings.TrimRight(base, "/") + "/" + at
+		}
+		fmt.Fprintf(&b, "\n  --sha256 %s=…   (%s)", f, at)
+	}
+	if m.Source.Note != "" {
+		fmt.Fprintf(&b, "\n%s", m.Source.Note)
+	}
+	return errors.New(b.String())
+}
+
+// fetch brings a file, bounded, and checks its hash.
+func (s *adding) fetch(ctx context.Context, address, to, want string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return exit(exitUsage, fmt.Errorf("%s is no address", shown(address)))
+	}
+	switch u.Scheme {
+	case "http", "https":
+		o := s.config.Fetch.options()
+		o.MaxBytes = s.left
+		f := enclosure.New(o)
+		defer f.Close()
+		file, err := f.Fetch(ctx, address, to)
+		if err != nil {
+			return err
+		}
+		s.left -= file.Bytes
+	case "gs", "s3":
+		if err := s.fetchObject(ctx, u, to); err != nil {
+			return err
+		}
+	default:
+		return exit(exitUsage, fmt.Errorf("%s: scheme %q is none of https, http, gs, s3", shown(address), u.Scheme))
+	}
+	if err := checkSum(to, want); err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", shown(address), err), os.Remove(to))
+	}
+	return nil
+}
+
+// fetchObject brings an object of a bucket; the address's query is go-cloud's
+// (region, endpoint).
+func (s *adding) fetchObject(ctx context.Context, u *url.URL, to string) (err error) {
+	bucketURL := url.URL{Scheme: u.Scheme, Host: u.Host, RawQuery: u.RawQuery}
+	b, err := blob.OpenBucket(ctx, bucketURL.String())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	r, err := b.NewReader(ctx, strings.TrimPrefix(path.Clean(u.Path), "/"), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(out, io.LimitReader(r, s.left+1))
+	if s.left -= n; err == nil && s.left < 0 {
+		err = fmt.Errorf("it is larger than %d bytes (--max-bytes)", s.maxBytes)
+	}
+	return errors.Join(err, out.Close())
+}
+
+func checkSum(file, want string) error {
+	got, err := fileSum(file)
+	if err == nil && got != want {
+		err = fmt.Errorf("%s has sha256 %s, and %s is expected", filepath.Base(file), got, want)
+	}
+	return err
+}
+
+func fileSum(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// shown is an address without what may be secret in it.
+func shown(from string) string {
+	if strings.Contains(from, "://") {
+		return enclosure.Redact(from)
+	}
+	return from
+}
