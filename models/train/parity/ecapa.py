@@ -1,6 +1,7 @@
 """ECAPA-TDNN: tiny models of SpeechBrain's own classes for languages and for speakers, and golden data.
 
     pip install torch torchaudio numpy scipy onnx onnxruntime speechbrain hyperpyyaml    (versions: requirements.txt)
+    python ecapa.py --bench DIR    # a model of the published size, random weights, for .ci/bench_vad.py
     python ecapa.py         # writes ../../parity/tiny-ecapa*, ../../langid/testdata and ../../speaker/testdata
 
 The graphs take audio. Their front end is SpeechBrain's Fbank and its mean normalisation said with a convolution (the
@@ -11,6 +12,7 @@ VoxLingua107 has 60 mels and 107 languages, VoxCeleb 80 mels. Weights are random
 normalisations are those of the clip, so that the outputs differ from one second to the next.
 """
 
+import argparse
 import hashlib
 import json
 import sys
@@ -89,11 +91,14 @@ class Graph(torch.nn.Module):
         return self.classifier(embedding)[:, 0], embedding[:, 0]
 
 
-def build(mels, languages, pieces):
+TINY = {"lin_neurons": 24, "channels": [12, 12, 12, 12, 36], "attention_channels": 8, "res2net_scale": 3, "se_channels": 8}
+PUBLISHED = {"lin_neurons": 256, "channels": [1024, 1024, 1024, 1024, 3072], "attention_channels": 128}
+
+
+def build(mels, languages, pieces, sizes=TINY):
     """SpeechBrain's modules, with the statistics of the pieces."""
-    net = ECAPA_TDNN(mels, lin_neurons=24, channels=[12, 12, 12, 12, 36], kernel_sizes=[5, 3, 3, 3, 1],
-                     dilations=[1, 2, 3, 4, 1], attention_channels=8, res2net_scale=3, se_channels=8)
-    classifier = Classifier(input_shape=[None, None, 24], lin_blocks=1, lin_neurons=16, out_neurons=languages) if languages else None
+    net = ECAPA_TDNN(mels, kernel_sizes=[5, 3, 3, 3, 1], dilations=[1, 2, 3, 4, 1], **sizes)
+    classifier = Classifier(input_shape=[None, None, sizes["lin_neurons"]], lin_blocks=1, lin_neurons=16, out_neurons=languages) if languages else None
     fbank, normalise = Fbank(n_mels=mels, left_frames=0, right_frames=0), InputNormalization(norm_type="sentence", std_norm=False)
 
     def reference(audio):
@@ -192,14 +197,21 @@ def linkages():
 
 def main():
     assert len(LABELS) == 107, len(LABELS)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bench", metavar="DIR", type=Path)
+    bench = parser.parse_args().bench
     torch.manual_seed(7)
     torch.set_num_threads(1)
     audio = torch.from_numpy(np.fromfile(CLIP, "<i2").astype(np.float32) / 32768)
     with torch.no_grad():
         pieces = torch.stack([audio[i:i + 2 * RATE] for i in range(0, len(audio) - 2 * RATE, RATE)])
+        labels = [("labels.txt", "".join(l + "\n" for l in LABELS).encode())]
+        if bench:
+            _, graph = build(60, len(LABELS), pieces[:2], PUBLISHED)
+            write(bench, LANGUAGE.replace('"24"', '"256"'), graph, 2 * RATE, ["logits", "embedding"], labels)
+            return
         reference, graph = build(60, len(LABELS), pieces)
-        session = write(MODELS / "parity/tiny-ecapa", LANGUAGE, graph, 2 * RATE, ["logits", "embedding"],
-                        [("labels.txt", "".join(l + "\n" for l in LABELS).encode())])
+        session = write(MODELS / "parity/tiny-ecapa", LANGUAGE, graph, 2 * RATE, ["logits", "embedding"], labels)
         feats = InputNormalization(norm_type="sentence", std_norm=False)(Fbank(n_mels=60, left_frames=0, right_frames=0)(pieces), torch.ones(len(pieces)))
         front = (graph.front(pieces) - feats).abs().max().item()
         want = [t.numpy() for t in reference(pieces)]
