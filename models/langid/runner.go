@@ -12,8 +12,8 @@ import (
 )
 
 // WindowFrames is the length of a log-mel window, so that all of them share one
-// bucket: four seconds at the built-in front end's hop of 10 ms.
-const WindowFrames = 400
+// bucket: five seconds at the built-in front end's hop of 10 ms.
+const WindowFrames = 500
 
 // The families of model that tell languages.
 const (

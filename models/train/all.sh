@@ -8,14 +8,18 @@ python=${PYTHON:-python3}
 pack=$PWD/../pack
 
 $python common/corpus.py "$work/corpus"
+$python common/corpus.py "$work/long" --enough 75 --seed 41 --music 0
 $python common/scenes.py "$work/corpus" "$work/scenes"
-$python langid/windows.py "$work/corpus" "$work/windows"
+$python langid/windows.py "$work/long" "$work/windows" --beds "$work/corpus"
+$python langid/windows.py "$work/corpus" "$work/windows-short" --splits train
 $python vad/train.py "$work/scenes" "$work/vad"
 $python sound/train.py "$work/scenes" "$work/sound"
-$python langid/train.py "$work/windows" "$work/langid"
+$python langid/train.py "$work/windows" "$work/windows-short" "$work/langid"
 for model in vad sound langid; do
   $python common/pack.py $model "$work/$model" "$pack/earshot-$model"
 done
+$python vad/evaluate.py "$pack/earshot-vad" "$work/corpus" >"$work/vad/measured.json"
+$python common/pack.py vad "$work/vad" "$pack/earshot-vad"
 
 $python topic/train.py --out "$work/topics.pt"
 $python topic/export.py "$work/topics.pt"

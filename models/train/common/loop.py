@@ -14,18 +14,18 @@ def seed(n, threads):
     torch.set_num_threads(threads)
 
 
-def train(net, step, count, batch, minutes, rate, evaluate=None, every=2.0):
-    """step(indices) -> loss. Draws batches from range(count), epoch by epoch, for so many minutes."""
+def train(net, step, count, batch, minutes, rate, evaluate=None, every=2.0, wall=1e9):
+    """step(indices) -> loss. Draws batches from range(count), epoch by epoch, for so many minutes of processor time, or
+    wall minutes by the clock if they are over sooner."""
     optimiser = torch.optim.AdamW(net.parameters(), rate, betas=(.9, .98), weight_decay=.02)
     average = {k: v.detach().clone() for k, v in net.state_dict().items()}
-    started, used, said, steps, losses, order = time.process_time(), 0.0, 0.0, 0, [], []
+    began, started, used, said, steps, losses, order = time.time(), time.process_time(), 0.0, 0.0, 0, [], []
     total = minutes * 60
     net.train()
-    while used < total:
+    while used < total and (p := max(used / total, (time.time() - began) / 60 / wall)) < 1:
         if len(order) < batch:
             order = np.random.permutation(count)
         now, order = order[:batch], order[batch:]
-        p = used / total
         for g in optimiser.param_groups:
             g["lr"] = rate * (p / .06 if p < .06 else .5 * (1 + math.cos(math.pi * (p - .06) / .94)) + .002)
         with torch.autocast("cpu", LOW_PRECISION):
@@ -41,7 +41,7 @@ def train(net, step, count, batch, minutes, rate, evaluate=None, every=2.0):
             for k, v in net.state_dict().items():
                 average[k] = average[k] * keep + v * (1 - keep) if v.is_floating_point() else v.clone()
         used = time.process_time() - started
-        if used - said > every * 60 or used >= total:
+        if used - said > every * 60:
             said = used
             print(f"{used / 60:.1f} min of processor time, {steps} steps, {steps * batch / count:.1f} epochs, loss {np.mean(losses[-50:]):.4f}",
                   evaluate(net) if evaluate else "", flush=True)

@@ -13,6 +13,8 @@ import numpy as np
 import soundfile
 import soxr
 
+import catalogues
+
 RATE = 16000
 HERE = pathlib.Path(__file__).parent
 SCRATCH = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None
@@ -25,7 +27,8 @@ LANGUAGES = {
     "hi": ["hi"], "zh": ["cmn-latn-pinyin"], "ja": ["ja"],
 }
 # Languages that only teach (or test, for those held out) what "none of the above" sounds like.
-OTHERS = ["hu", "cs", "el", "vi", "sw", "fa", "ka", "ta", "et", "lv", "hr"]
+OTHERS = ["hu", "cs", "el", "vi", "sw", "fa", "ka", "ta", "et", "lv", "hr", "uk", "bg", "sk", "sl", "lt", "nb", "ca", "sr", "he",
+          "bn", "ms", "eu", "cy", "ml", "kn", "gu"]
 OTHERS_HELD_OUT = ["fi", "ro", "id", "ko", "da"]
 
 WORDS = {"en": "american-english", "es": "spanish", "fr": "french", "de": "ngerman", "it": "italian",
@@ -41,6 +44,9 @@ VARIANTS_HELD_OUT = ["Alicia", "Andy", "belinda", "david", "Diogo", "edward2", "
 VARIANTS_TRAIN = [v for v in VARIANTS if v not in VARIANTS_HELD_OUT]
 FLITE_TRAIN, FLITE_HELD_OUT = ["slt", "awb", "kal16"], ["rms"]
 FESTIVAL_TRAIN, FESTIVAL_HELD_OUT = ["ked_diphone", "cmu_us_slt_arctic_hts"], ["kal_diphone"]
+# Festival's voices in other languages are an engine that no training hears; the encoding each of them reads.
+FESTIVAL_ABROAD = {"lp_diphone": ("it", "latin1"), "pc_diphone": ("it", "latin1"), "msu_ru_nsh_clunits": ("ru", "utf8"),
+                   "hindi_NSK_diphone": ("hi", "utf8")}
 
 
 def phrases():
@@ -82,32 +88,44 @@ def words():
 
 
 class Texts:
-    """Draws something to say: sentences, real words in random order, numbers."""
+    """Draws something to say: sentences, sentences of message catalogues, real words in random order, numbers."""
 
     def __init__(self, held_out):
-        self.part = 1 if held_out else 0
+        self.part, self.messages = 1 if held_out else 0, {}
         self.phrases, self.words = phrases(), words()
 
-    def draw(self, r, language):
-        parts, sentences = [], self.phrases[language][self.part] or self.phrases[language][0]
-        for _ in range(r.choice([1, 2, 2, 3])):
-            k = r.random()
-            if k < .12:
-                parts.append(" ".join(str(r.choice([r.randrange(100), r.randrange(3000)])) for _ in range(r.randint(2, 4))))
-            elif k < .5 and language in self.words:
-                parts.append(" ".join(r.choice(self.words[language][self.part]) for _ in range(r.randint(3, 7))))
-            elif k < .65 and self.part == 0:  # known sentences in pieces, in another order
-                w = r.choice(sentences).split()
-                r.shuffle(w)
-                parts.append(" ".join(w))
-            else:
-                parts.append(r.choice(sentences))
+    def catalogue(self, language):
+        if language not in self.messages:
+            self.messages[language] = catalogues.sentences(language, self.phrases.get(language, [[]])[0])[self.part]
+        return self.messages[language]
+
+    def draw(self, r, language, enough=0):
+        """enough: how many characters at least (of a Chinese or Japanese text 2.5 times fewer)."""
+        parts = [self.sentence(r, language) for _ in range(r.choice([1, 2, 2, 3]))]
+        enough = enough / 2.5 if language in catalogues.UNSPACED else enough
+        while sum(map(len, parts)) < enough:
+            parts.append(self.sentence(r, language))
         return r.choice([". ", ", "]).join(parts)
+
+    def sentence(self, r, language):
+        written, messages = self.phrases.get(language, ([], [])), self.catalogue(language)
+        sentences, k = written[self.part] or written[0], r.random()
+        if k < .08:
+            return " ".join(str(r.choice([r.randrange(100), r.randrange(3000)])) for _ in range(r.randint(2, 4)))
+        if k < .25 and language in self.words:
+            return " ".join(r.choice(self.words[language][self.part]) for _ in range(r.randint(3, 7)))
+        if k < .75 and len(messages) > 5 or not sentences:
+            return r.choice(messages)
+        if k < .8 and self.part == 0:  # known sentences in pieces, in another order
+            w = r.choice(sentences).split()
+            r.shuffle(w)
+            return " ".join(w)
+        return r.choice(sentences)
 
 
 def espeak(voice, text, speed, pitch):
     with tempfile.NamedTemporaryFile(suffix=".wav", dir=SCRATCH) as f:
-        subprocess.run(["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "-w", f.name, text],
+        subprocess.run(["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "-w", f.name, "--", text],
                        check=True, stderr=subprocess.DEVNULL)
         return soundfile.read(f.name, dtype="float32")
 
@@ -120,14 +138,14 @@ def flite(voice, text, stretch, pitch):
         return soundfile.read(f.name, dtype="float32")
 
 
-def festival(voice, texts):
+def festival(voice, texts, encoding="utf8"):
     """Several texts by one festival voice: its start-up costs more than its speech."""
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         script = [f"(voice_{voice})"]
         for i, text in enumerate(texts):
             text = text.replace('"', "").replace("\\", "")
-            script.append(f'(utt.save.wave (utt.synth (Utterance Text "{text}")) "{folder}/{i}.wav" \'riff)')
-        (pathlib.Path(folder) / "script.scm").write_text("\n".join(script))
+            script.append(f'(unwind-protect (utt.save.wave (utt.synth (Utterance Text "{text}")) "{folder}/{i}.wav" \'riff) nil)')
+        (pathlib.Path(folder) / "script.scm").write_bytes("\n".join(script).encode(encoding, "ignore"))
         subprocess.run(["festival", "-b", f"{folder}/script.scm"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         out = []
         for i in range(len(texts)):
@@ -145,15 +163,18 @@ def to_tape(x, rate, factor=1.0):
     return (x / (np.abs(x).max() + 1e-6) * .5).astype(np.float32)
 
 
-def clip(r, texts, language, held_out):
+def clip(r, texts, language, held_out, enough=0):
     """One clip in a language -> (voice's name, samples)."""
-    text = texts.draw(r, language)
     factor = r.uniform(.88, 1.14) if r.random() < .7 else 1.0
     if language == "en" and r.random() < .4:
         voice = r.choice(FLITE_HELD_OUT if held_out else FLITE_TRAIN)
-        x, rate = flite(voice, text, r.uniform(.85, 1.25), r.randint(85, 160) if voice == "kal16" else 0)
+        x, rate = flite(voice, texts.draw(r, language, enough), r.uniform(.85, 1.25), r.randint(85, 160) if voice == "kal16" else 0)
         return "flite:" + voice, to_tape(x, rate, factor)
     variant = r.choice(VARIANTS_HELD_OUT if held_out else VARIANTS_TRAIN)
     voice = r.choice(LANGUAGES.get(language, [language])) + "+" + variant
-    x, rate = espeak(voice, text, r.randint(125, 200), r.randint(20, 85))
-    return "espeak:" + voice, to_tape(x, rate, factor)
+    while True:
+        try:
+            x, rate = espeak(voice, texts.draw(r, language, enough), r.randint(125, 200), r.randint(20, 85))
+            return "espeak:" + voice, to_tape(x, rate, factor)
+        except soundfile.LibsndfileError:
+            continue  # espeak-ng crashes on a few texts and leaves an empty file: another text

@@ -1,11 +1,12 @@
-"""Cuts the corpus' clips into windows of four seconds with rooms, noise, music and band limits baked in.
+"""Cuts a corpus' clips into windows of five seconds with rooms, noise, music and band limits baked in.
 
-usage: python windows.py CORPUS OUT
+usage: python windows.py CORPUS OUT [--splits engine,heldout,train] [--passes 2] [--beds CORPUS]
 
-Writes OUT/{train,heldout}.npz: logmel f16 [windows, 400, 64], label u8 (index into LABELS; the last, "und", is
+Writes OUT/{engine,heldout,train}.npz: logmel f16 [windows, 500, 64], label u8 (index into LABELS; the last, "und", is
 music, noise, or a language that the model does not name), source u8 (what it was: see SOURCES), snr f32 (dB of speech over what was added).
 """
 import argparse
+import hashlib
 import pathlib
 import random
 import sys
@@ -20,7 +21,7 @@ import room
 import sounds
 import voices
 
-FRAMES = 400
+FRAMES = 500
 SAMPLES = (FRAMES - 1) * logmel.HOP + logmel.WINDOW
 LABELS = [*voices.LANGUAGES, "und"]
 SOURCES = ["named", "other language in training", "other language held out", "music", "noise"]
@@ -54,13 +55,16 @@ def main():
     p.add_argument("corpus", type=pathlib.Path)
     p.add_argument("out", type=pathlib.Path)
     p.add_argument("--passes", type=int, default=2, help="windows cut from each training clip")
+    p.add_argument("--splits", default="engine,heldout,train")
+    p.add_argument("--beds", type=pathlib.Path, help="the corpus whose music is laid under speech, if not this one")
     a = p.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
-    for split, passes in (("heldout", 1), ("train", a.passes)):
-        held_out, started = split == "heldout", time.time()
-        r, g = random.Random(31 + held_out), np.random.default_rng(31 + held_out)
+    for split in a.splits.split(","):
+        held_out, started = split != "train", time.time()
+        r, g = random.Random(f"{a.corpus.name} {split}"), np.random.default_rng(31 + held_out + hash_of(a.corpus.name))
         draw, clips = sounds.Draw(r, g, held_out), corpus.load(a.corpus, split)
-        music = [x for row, x in clips if row["kind"] == "music"]
+        music = [x for row, x in (corpus.load(a.beds, "heldout" if held_out else "train") if a.beds else clips) if row["kind"] == "music"]
+        own = [row for row, _ in clips if row["kind"] == "music"]
         features, label, source, snrs = [], [], [], []
 
         def keep(x, k, s):
@@ -70,7 +74,7 @@ def main():
             source.append(s)
             snrs.append(snr)
 
-        for _ in range(passes):
+        for _ in range(1 if held_out else a.passes):
             for row, x in clips:
                 code = row["language"]
                 if row["kind"] == "music":
@@ -79,12 +83,16 @@ def main():
                     keep(window(r, x), LABELS.index(code), 0)
                 else:
                     keep(window(r, x), len(LABELS) - 1, 2 if code in voices.OTHERS_HELD_OUT else 1)
-            for _ in range(len(music) // 2):
+            for _ in range(len(own) // 2):
                 name = r.choice([k for k in sounds.GENERATORS if k != "Laughter"])
                 keep(sounds.GENERATORS[name](draw, SAMPLES), len(LABELS) - 1, 4)
         np.savez(a.out / f"{split}.npz", logmel=np.stack(features), label=np.array(label, np.uint8),
                  source=np.array(source, np.uint8), snr=np.array(snrs, np.float32))
         print(split, len(features), "windows", f"{time.time() - started:.0f} s", flush=True)
+
+
+def hash_of(text):
+    return int.from_bytes(hashlib.md5(text.encode()).digest()[:4], "little")
 
 
 if __name__ == "__main__":
