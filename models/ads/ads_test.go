@@ -18,13 +18,7 @@ type queue = modelstest.Queue[Window, float32]
 
 func openFinder(t *testing.T) (*Finder, queue) {
 	t.Helper()
-	m := modelstest.BuiltIn(t, "earshot-ads")
-	q := modelstest.Direct[Window, float32](t, m, NewRunner)
-	task, err := New(m, q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return task, q
+	return modelstest.Task(t, modelstest.BuiltIn(t, "earshot-ads"), NewRunner, New)
 }
 
 // script makes segments of five seconds with half a second between.

@@ -18,13 +18,7 @@ type queue = modelstest.Queue[Item, Scores]
 
 func openRanker(t *testing.T) (*Ranker, queue) {
 	t.Helper()
-	m := modelstest.BuiltIn(t, "earshot-highlight")
-	q := modelstest.Direct[Item, Scores](t, m, NewRunner)
-	task, err := New(m, q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return task, q
+	return modelstest.Task(t, modelstest.BuiltIn(t, "earshot-highlight"), NewRunner, New)
 }
 
 // talk is an episode of five minutes: greeting, talk, a story with applause at

@@ -1,10 +1,10 @@
 package langid
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/modelstest"
 )
 
 func TestManifestsMistakesAreNamed(t *testing.T) {
@@ -20,22 +20,9 @@ func TestManifestsMistakesAreNamed(t *testing.T) {
 		"window_seconds: want 0.5 to 60": func(m *models.Model) { m.Manifest.Params["window_seconds"] = 0 },
 		"want labels":                    func(m *models.Model) { m.Manifest.Labels = nil },
 	}
-	for _, family := range []struct {
-		load    func(testing.TB) *models.Model
-		changes map[string]func(*models.Model)
-	}{{builtIn, logMel}, {ecapa, waveform}} {
-		for want, change := range family.changes {
-			m := family.load(t)
-			change(m)
-			_, err := NewRunner(m)
-			if err == nil {
-				_, err = New(m, nil)
-			}
-			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%s: error %v", want, err)
-			}
-		}
-	}
+	use := modelstest.Uses(NewRunner, New)
+	modelstest.Mistakes(t, builtIn, use, logMel)
+	modelstest.Mistakes(t, ecapa, use, waveform)
 }
 
 func TestTagsAreOfToday(t *testing.T) {

@@ -83,6 +83,17 @@ func Direct[In, Out any, R models.Runner[In, Out]](t testing.TB, m *models.Model
 	return Queue[In, Out]{Runner: runner, Sessions: Open(t, m)}
 }
 
+// Task makes a model's task with the queue that runs its items at once.
+func Task[In, Out any, R models.Runner[In, Out], T any](t testing.TB, m *models.Model, newRunner func(*models.Model) (R, error), newTask func(*models.Model, models.Queue[In, Out]) (T, error)) (T, Queue[In, Out]) {
+	t.Helper()
+	q := Direct[In, Out](t, m, newRunner)
+	task, err := newTask(m, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task, q
+}
+
 // Do runs one item.
 func (q Queue[In, Out]) Do(ctx context.Context, item In) (models.Answer[Out], error) {
 	batch := make([]In, max(1, q.Copies))

@@ -3,12 +3,10 @@ package speaker
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/earshot-fm/earshot/audio"
@@ -237,41 +235,20 @@ func TestFailuresArriveWithTheirCause(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	broken := errors.New("the enclosure ends in the middle")
-	tape, err := audio.NewTape(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tape.Close()
-	tape.Finish(broken)
-	if _, _, err := f.Find(t.Context(), tape, []episode.Span{{Start: 0, End: 3}}); !errors.Is(err, broken) {
-		t.Errorf("a failed decode gives %v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
 	whole, speech := dialogue(t, [2]float64{100, 5})
-	if _, _, err := f.Find(ctx, whole, speech); !errors.Is(err, context.Canceled) {
-		t.Errorf("a cancelled episode gives %v", err)
-	}
+	modelstest.Failures(t, whole, func(ctx context.Context, tape audio.Reader) error {
+		_, _, err := f.Find(ctx, tape, speech)
+		return err
+	})
 }
 
 func TestManifestsMistakesAreNamed(t *testing.T) {
-	for want, change := range map[string]func(*models.Model){
+	modelstest.Mistakes(t, tiny, modelstest.Uses(NewRunner, New), map[string]func(*models.Model){
 		"family":      func(m *models.Model) { m.Manifest.Family = "ctc" },
 		"without":     func(m *models.Model) { m.Manifest.Family = familyLogMel },
 		"one session": func(m *models.Model) { m.Manifest.Outputs = nil },
 		"threshold":   func(m *models.Model) { m.Manifest.Params["threshold"] = 0 },
 		"min_speaker": func(m *models.Model) { m.Manifest.Params["min_speaker"] = -1 },
 		"no_such":     func(m *models.Model) { m.Manifest.Params["no_such"] = 1 },
-	} {
-		m := tiny(t)
-		change(m)
-		_, err := NewRunner(m)
-		if err == nil {
-			_, err = New(m, nil)
-		}
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: error %v", want, err)
-		}
-	}
+	})
 }

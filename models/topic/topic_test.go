@@ -21,13 +21,7 @@ type queue = modelstest.Queue[Window, Probabilities]
 
 func openClassifier(t *testing.T) (*Classifier, queue) {
 	t.Helper()
-	m := modelstest.BuiltIn(t, "earshot-topics")
-	q := modelstest.Direct[Window, Probabilities](t, m, NewRunner)
-	task, err := New(m, q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return task, q
+	return modelstest.Task(t, modelstest.BuiltIn(t, "earshot-topics"), NewRunner, New)
 }
 
 func names(topics []episode.Topic) []string {

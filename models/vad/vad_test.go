@@ -2,8 +2,6 @@ package vad
 
 import (
 	"context"
-	"errors"
-	"strings"
 	"testing"
 
 	"github.com/earshot-fm/earshot/audio"
@@ -96,41 +94,20 @@ func TestFailuresArriveWithTheirCause(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	broken := errors.New("the enclosure ends in the middle")
-	r, err := audio.NewTape(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	r.Finish(broken)
-	if _, _, err := d.Detect(t.Context(), r); !errors.Is(err, broken) {
-		t.Errorf("a failed decode gives %v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, _, err := d.Detect(ctx, tape(t, "scene")); !errors.Is(err, context.Canceled) {
-		t.Errorf("a cancelled episode gives %v", err)
-	}
+	modelstest.Failures(t, tape(t, "scene"), func(ctx context.Context, tape audio.Reader) error {
+		_, _, err := d.Detect(ctx, tape)
+		return err
+	})
 }
 
 func TestManifestsMistakesAreNamed(t *testing.T) {
-	for want, change := range map[string]func(*models.Model){
+	modelstest.Mistakes(t, builtIn, modelstest.Uses(NewRunner, New), map[string]func(*models.Model){
 		"family":                func(m *models.Model) { m.Manifest.Family = "ctc" },
 		"labels[0].threshold":   func(m *models.Model) { m.Manifest.Labels = []models.Label{{Name: "Speech"}} },
 		"parameters.offset":     func(m *models.Model) { m.Manifest.Params["offset"] = 0.99 },
 		"parameters.min_speech": func(m *models.Model) { m.Manifest.Params["min_speech"] = -1.0 },
 		"no_such":               func(m *models.Model) { m.Manifest.Params["no_such"] = 1 },
-	} {
-		m := builtIn(t)
-		change(m)
-		_, err := NewRunner(m)
-		if err == nil {
-			_, err = New(m, nil)
-		}
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: error %v", want, err)
-		}
-	}
+	})
 }
 
 func TestRegionsAreOrderedApartAndLongEnough(t *testing.T) {

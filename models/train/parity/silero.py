@@ -26,7 +26,10 @@ RATE = 16000
 
 
 def clip():
-    """Speech, music, noise, speech over noise, silence, speech cut off: 12.3 s, no whole number of steps."""
+    """Speech, music, noise, speech over noise, silence, speech cut off: 12.3 s, no whole number of steps. Once made it
+    stays, for the other tasks' clips it is cut from may change."""
+    if (OUT / "clip.pcm16").exists():
+        return np.fromfile(OUT / "clip.pcm16", "<i2")
     read = lambda path: np.fromfile(MODELS / path, "<i2").astype(np.float64) / 32768
     english, german, scene = read("asr/testdata/heldout.pcm16"), read("langid/testdata/de.pcm16"), read("sound/testdata/scene.pcm16")
     noise = np.random.default_rng(1).normal(0, 0.05, 3 * RATE)

@@ -3,7 +3,6 @@ package silero
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -245,28 +244,17 @@ func TestFailuresArriveWithTheirCause(t *testing.T) {
 	m := load(t, "silero-vad")
 	q := open(t, m)
 	d := detector(t, m, q)
-	broken := errors.New("the enclosure ends in the middle")
-	r, err := audio.NewTape(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	r.Finish(broken)
-	if _, _, err := d.Detect(t.Context(), r); !errors.Is(err, broken) {
-		t.Errorf("a failed decode gives %v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, _, err := d.Detect(ctx, clip(t)); !errors.Is(err, context.Canceled) {
-		t.Errorf("a cancelled episode gives %v", err)
-	}
+	modelstest.Failures(t, clip(t), func(ctx context.Context, tape audio.Reader) error {
+		_, _, err := d.Detect(ctx, tape)
+		return err
+	})
 	if _, err := q.Do(t.Context(), Stretch{Samples: make([]float32, 7)}); err == nil || !strings.Contains(err.Error(), "7 samples") {
 		t.Errorf("a stretch of the wrong size gives %v", err)
 	}
 }
 
 func TestManifestsMistakesAreNamed(t *testing.T) {
-	for want, change := range map[string]func(*models.Model){
+	modelstest.Mistakes(t, func(t testing.TB) *models.Model { return load(t, "silero-vad") }, modelstest.Uses(NewRunner, New), map[string]func(*models.Model){
 		"family":                            func(m *models.Model) { m.Manifest.Family = "ctc" },
 		"want [input state sr]":             func(m *models.Model) { m.Manifest.Inputs = m.Manifest.Inputs[:2] },
 		"8 kHz":                             func(m *models.Model) { m.Manifest.Inputs[0].Shape[1] = "288" },
@@ -275,15 +263,5 @@ func TestManifestsMistakesAreNamed(t *testing.T) {
 		"parameters.neg_threshold":          func(m *models.Model) { m.Manifest.Params["neg_threshold"] = 0.6 },
 		"parameters.min_speech_duration_ms": func(m *models.Model) { m.Manifest.Params["min_speech_duration_ms"] = -1 },
 		"sample_rate":                       func(m *models.Model) { m.Manifest.Params["sample_rate"] = 8000 },
-	} {
-		m := load(t, "silero-vad")
-		change(m)
-		_, err := NewRunner(m)
-		if err == nil {
-			_, err = New(m, nil)
-		}
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: error %v", want, err)
-		}
-	}
+	})
 }
