@@ -1,11 +1,13 @@
 """Mixes ten-second scenes with a truth every 40 ms, for speech activity and sound events.
 
-usage: python scenes.py CORPUS OUT [--train 3000] [--heldout 500]
+usage: python scenes.py CORPUS OUT [--train 3000] [--heldout 500] [--under 400] [--seed 5]
 
-Writes OUT/{train,heldout}.npz: logmel f16 [scenes, 1024, 64], truth u8 [scenes, 256, classes] with 0 absent,
+Writes OUT/{train,heldout,under}.npz: logmel f16 [scenes, 1024, 64], truth u8 [scenes, 256, classes] with 0 absent,
 1 present, 2 not to be judged (masked by something louder, or at an edge); classes are CLASSES in order, and the last
 column is speech as the activity detector is to find it (short pauses are not speech). The held-out split uses the
-corpus' held-out clips and the outer ranges of the sounds' parameters.
+corpus' held-out clips and the outer ranges of the sounds' parameters; "under" is made of the same, as issue 4 asks:
+one or two sounds 0 to 20 dB below speech, and a fifth of the scenes without speech; half of the training scenes are
+such too. Training sounds are also played faster or slower, by up to a third.
 """
 import argparse
 import pathlib
@@ -13,6 +15,7 @@ import random
 import time
 
 import numpy as np
+import soxr
 
 import corpus
 import logmel
@@ -80,14 +83,31 @@ class Mixer:
     def event(self, name):
         r = self.r
         seconds = r.choice([r.uniform(.6, 2), r.uniform(1.5, 5), r.uniform(4, 10.2)])
-        x = sounds.GENERATORS[name](self.draw, int(seconds * 16000))
+        pace = 1.0 if self.held_out or r.random() < .4 else float(np.exp(r.uniform(-.3, .3)))
+        x = sounds.GENERATORS[name](self.draw, int(seconds * pace * 16000))
+        if pace != 1:
+            x = soxr.resample(x, 16000 * pace, 16000, "QQ")
         x = x / (np.sqrt(np.mean(np.sort(x ** 2)[len(x) // 2:])) + 1e-9) * .08
         out = np.zeros(SAMPLES)
         sounds.place(out, x, r.uniform(0, max(.1, 10.2 - min(seconds, 9))) * 16000)
         return out
 
-    def scene(self):
+    def under_speech(self):
+        """-> layers: one or two sounds 0 to 20 dB below speech; a fifth without the speech."""
+        r, layers = self.r, []
+        if r.random() < .8:
+            layers.append(("Speech", self.talk()))
+        for name in r.sample([*sounds.GENERATORS, "Music"], r.choice([1, 1, 2])):
+            x = self.tune() if name == "Music" else self.event(name)
+            layers.append((name, x * 10 ** (-r.uniform(0, 20) / 20)))
+        return layers
+
+    def scene(self, under=False):
         """-> samples, truth."""
+        layers = self.under_speech() if under else self.layers()
+        return self.mix(layers)
+
+    def layers(self):
         r, layers = self.r, []  # (class, samples)
         kind = r.random()
         if kind < .62:
@@ -105,6 +125,10 @@ class Mixer:
         elif kind < .97:
             for name in r.sample(list(sounds.GENERATORS), r.choice([1, 1, 2, 3])):
                 layers.append((name, self.event(name) * 10 ** (-r.uniform(0, 12) / 20)))
+        return layers
+
+    def mix(self, layers):
+        r = self.r
         if r.random() < .35:
             layers = [(c, room.reverb(x, r, self.g)) for c, x in layers]
         if r.random() < .5:
@@ -177,14 +201,19 @@ def main():
     p.add_argument("out", type=pathlib.Path)
     p.add_argument("--train", type=int, default=3000)
     p.add_argument("--heldout", type=int, default=500)
+    p.add_argument("--under", type=int, default=400)
+    p.add_argument("--seed", type=int, default=5)
     a = p.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
-    for split, count, seed in (("heldout", a.heldout, 5), ("train", a.train, 6)):
-        mixer, start = Mixer(corpus.load(a.corpus, split), seed, split == "heldout"), time.time()
+    for split, count, seed in (("heldout", a.heldout, a.seed), ("under", a.under, a.seed + 1000), ("train", a.train, a.seed + 1)):
+        if not count:
+            continue
+        held_out = split != "train"
+        mixer, start = Mixer(corpus.load(a.corpus, "heldout" if held_out else "train"), seed, held_out), time.time()
         features = np.zeros((count, FRAMES, logmel.MELS), np.float16)
         truth = np.zeros((count, STEPS, len(CLASSES) + 1), np.uint8)
         for i in range(count):
-            samples, truth[i] = mixer.scene()
+            samples, truth[i] = mixer.scene(split == "under" or split == "train" and i % 2 == 0)
             # through 16 bits, as a decoder would give them
             features[i] = logmel.logmel(np.round(samples * 32767) / 32768)
         np.savez(a.out / f"{split}.npz", logmel=features, truth=truth)

@@ -53,23 +53,29 @@ def sweep(hz):
     return 2 * np.pi * np.cumsum(hz) / RATE
 
 
+def strew(d, n, grain, times, spread):
+    """A grain at each of the times (in samples), each at its own level: one convolution however many there are."""
+    impulses = np.zeros(n)
+    np.add.at(impulses, np.clip(times, 0, n - 1).astype(int), d.g.lognormal(0, spread, len(times)))
+    return fftconvolve(impulses, grain)[:n]
+
+
 def applause(d, n):
     """Many hands, each with its own rate and colour: band-passed bursts of a few milliseconds."""
     out = np.zeros(n)
-    people = int(d.log(4, 300))
-    rate = d.between(2.5, 6)
-    grains = []
-    for _ in range(14):
+    people, rate = int(d.log(4, 600)), d.between(2.5, 6)
+    hands = min(people, 24)
+    for k in range(hands):
         m = int(RATE * d.between(.006, .03))
         c = d.log(600, 3500)
-        grains.append(band(d.g.standard_normal(m) * np.exp(-np.arange(m) / (m / d.between(3, 7))), c * .6, c * 1.8))
-    total = min(int(people * rate * n / RATE), 4000)
-    times = d.g.integers(0, n, total)
-    if people < 15:  # few hands: regular claps
-        times = np.concatenate([np.arange(d.r.random() * .3, n / RATE, 1 / (rate * d.r.uniform(.85, 1.15))) * RATE
-                                for _ in range(people)]) + d.g.normal(0, 200, 1)
-    for t, gain in zip(np.maximum(times, 0), d.g.lognormal(0, .6, len(times))):
-        place(out, d.r.choice(grains) * gain, t)
+        grain = band(d.g.standard_normal(m) * np.exp(-np.arange(m) / (m / d.between(3, 7))), c * .6, c * 1.8)
+        own = rate * d.r.uniform(.85, 1.15)
+        if people < 25:  # few hands: each claps regularly
+            times = np.arange(d.r.random() / own, n / RATE, 1 / own) * RATE
+            times = times + d.g.normal(0, .01 * RATE, len(times))
+        else:
+            times = d.g.integers(0, n, max(1, int(people / hands * own * n / RATE)))
+        out += strew(d, n, grain, times, .6) * d.r.uniform(.3, 1)
     if people > 60:
         out += band(d.g.standard_normal(n), d.log(400, 900), d.log(3000, 7000), 1) * np.abs(out).mean() * d.between(.2, 1.2)
     if d.chance(.4):
@@ -179,16 +185,21 @@ def dog(d, n):
 
 
 def rain(d, n):
+    """Drops of many sizes on something, over the hiss of those far away."""
     hiss = band(d.g.standard_normal(n), d.log(300, 1500), d.log(4500, 7800), 1)
     hiss *= 1 + .15 * np.interp(at(n), np.linspace(0, n / RATE, 8), d.g.standard_normal(8))
-    drops = np.zeros(n)
-    grains = []
-    for _ in range(10):
+    drops, kinds, each = np.zeros(n), 16, d.log(60, 900) / 16
+    for _ in range(kinds):
         m = int(RATE * d.between(.002, .012))
         s = at(m)
-        grains.append(np.sin(2 * np.pi * d.log(1200, 6500) * s) * np.exp(-s * d.log(300, 1200)) + d.g.standard_normal(m) * np.exp(-s * 900) * .5)
-    for p in d.g.integers(0, n, int(d.log(60, 700) * n / RATE)):
-        place(drops, d.r.choice(grains) * d.g.lognormal(0, .8), p)
+        bubble = d.log(1200, 6500) * (1 + d.between(0, .25) * s / s[-1])  # a bubble's pitch rises as it shrinks
+        grain = np.sin(sweep(bubble)) * np.exp(-s * d.log(300, 1200)) + d.g.standard_normal(m) * np.exp(-s * 900) * .5
+        drops += strew(d, n, grain, d.g.integers(0, n, max(1, int(each * n / RATE))), .9)
+    if d.chance(.3):  # a gutter or a puddle drips
+        m = int(RATE * .06)
+        s = at(m)
+        grain = np.sin(sweep(d.log(500, 1800) * (1 + 4 * s))) * np.exp(-s * 60)
+        drops += strew(d, n, grain, np.cumsum(d.g.exponential(RATE / d.between(1.5, 6), int(6 * n / RATE) + 1)), .4) * d.between(.5, 2)
     return level(hiss / hiss.std() + drops / (drops.std() + 1e-9) * d.log(.3, 2.5))
 
 
@@ -247,8 +258,12 @@ def siren(d, n):
     else:
         rate = d.between(.15, .6) if kind == "wail" else d.between(2, 5)
         hz = low + (high - low) * (.5 + .5 * np.sin(2 * np.pi * rate * t + d.r.random() * 6))
+    if d.chance(.3):  # it drives past
+        hz = hz * (1 - .06 * np.tanh((t - d.r.random() * n / RATE) * d.between(.5, 3)))
     p = sweep(hz)
-    x = sum(np.sin(k * p) / k ** d.between(1, 2.5) for k in range(1, 5)) + .02 * d.g.standard_normal(n)
+    x = sum(np.sin(k * p) / k ** d.between(.7, 2.5) for k in range(1, 6)) + .02 * d.g.standard_normal(n)
+    if d.chance(.3):
+        x = x * np.interp(t, np.linspace(0, n / RATE, 5), 10 ** (d.g.uniform(-9, 0, 5) / 20))
     return level(x)
 
 
