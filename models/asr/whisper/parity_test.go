@@ -223,7 +223,9 @@ func TestAWholeFileIsTheReferences(t *testing.T) {
 				r.params.PreviousText = *file.Options.Previous
 			}
 			if file.Options.InitialPrompt != "" {
-				r.prompt = []int{}
+				if r.prompt, err = encodePrompt(o.model, file.Options.InitialPrompt); err != nil {
+					t.Fatal(err)
+				}
 			}
 			tape := modelstest.Tape(t, file.play())
 			var usage models.Usage

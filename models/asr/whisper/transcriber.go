@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/earshot-fm/earshot/audio"
 	"github.com/earshot-fm/earshot/audio/feature"
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/asr"
+	"github.com/earshot-fm/earshot/models/tokenizer"
 )
 
 // inFlight is how many windows of one episode may be under way: enough to fill
@@ -51,7 +53,25 @@ func New(m *models.Model, q models.Queue[Item, Heard]) (*Recognizer, error) {
 	if r.front, err = feature.New(feature.Config(*m.Manifest.Frontend)); err != nil {
 		return fail(err)
 	}
+	if r.params.InitialPrompt != "" {
+		if r.prompt, err = encodePrompt(m, r.params.InitialPrompt); err != nil {
+			return fail(fmt.Errorf("parameters.initial_prompt: %w", err))
+		}
+	}
 	return r, nil
+}
+
+// encodePrompt gives a prompt's tokens, as text that goes on from before.
+func encodePrompt(m *models.Model, prompt string) ([]int, error) {
+	b, err := m.Read(tokenizerFile)
+	if err != nil {
+		return nil, err
+	}
+	t, err := tokenizer.Read(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", tokenizerFile, err)
+	}
+	return t.Encode(" "+strings.TrimSpace(prompt), false), nil
 }
 
 // Languages are the BCP 47 tags of what the model understands.

@@ -1,0 +1,247 @@
+package whisper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/modelstest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// trickle is a feed that has one more item each time it is asked, as a queue
+// that others fill while a batch runs.
+type trickle struct {
+	items []Item
+	given int
+	heard map[int]Heard
+}
+
+func (f *trickle) Take(n int) []Item {
+	if n < 1 || f.given == len(f.items) {
+		return nil
+	}
+	f.given++
+	return f.items[f.given-1 : f.given]
+}
+
+func (f *trickle) Deliver(i int, h Heard) { f.heard[i] = h }
+
+// What is heard in a window is the same to the bit alone, in a batch, in any
+// order and in places that others have left; fallbacks, draws, word times and
+// prompts of all lengths included.
+func TestAnItemDoesNotDependOnItsBatch(t *testing.T) {
+	g, o := goldenOf(t, "tiny-whisper"), open(t, "tiny-whisper")
+	o.runner.places = 3
+	front := frontOf(t, o.model)
+	var items []Item
+	for i, clip := range g.Clips {
+		it := window(front, clip.play())
+		it.Language = []string{"en", "de", "fr"}[i%3]
+		it.Previous = []int{300, 301, 302, 303, 304}[:i%5]
+		items = append(items, it)
+	}
+	items[5].Identify = true
+	alone := make([]Heard, len(items))
+	for i, it := range items {
+		h, err := o.runner.Run(t.Context(), o.sessions, []Item{it})
+		if err != nil {
+			t.Fatal(err)
+		}
+		alone[i] = h[0]
+	}
+	same := func(what string, i int, got Heard) {
+		t.Helper()
+		if !reflect.DeepEqual(got, alone[i]) {
+			t.Errorf("%s: item %d gave\n%+v\nalone it gives\n%+v", what, i, got, alone[i])
+		}
+	}
+	together, err := o.runner.Run(t.Context(), o.sessions, items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, h := range together {
+		same("together", i, h)
+	}
+	backwards := slices.Clone(items)
+	slices.Reverse(backwards)
+	f := &trickle{items: backwards, heard: map[int]Heard{}}
+	if err := o.runner.Refill(t.Context(), o.sessions, f); err != nil {
+		t.Fatal(err)
+	}
+	for i := range items {
+		same("one by one, backwards", len(items)-1-i, f.heard[i])
+	}
+}
+
+// steps counts the decoder's runs and the rows in them.
+type steps struct {
+	models.Session
+	runs, rows int
+}
+
+func (s *steps) Run(ctx context.Context, in map[string]models.Tensor) (map[string]models.Tensor, error) {
+	s.runs++
+	s.rows += int(in["input_ids"].Shape()[0])
+	return s.Session.Run(ctx, in)
+}
+
+// Windows of unequal lengths cost what their tokens cost: rows that are done
+// are not decoded on.
+func TestFinishedRowsLeaveTheBatch(t *testing.T) {
+	g, o := goldenOf(t, "tiny-whisper"), open(t, "tiny-whisper")
+	o.runner.params.Temperatures, o.runner.params.WordTimes = []float64{0}, false
+	front := frontOf(t, o.model)
+	var items []Item
+	for i := range 8 {
+		it := window(front, g.Clips[i%len(g.Clips)].play())
+		it.Language = "en"
+		items = append(items, it)
+	}
+	counted := &steps{Session: o.sessions[o.runner.decoder.file]}
+	sessions := models.Sessions{o.runner.encoder: o.sessions[o.runner.encoder], o.runner.decoder.file: counted}
+	heard, err := o.runner.Run(t.Context(), sessions, items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, longest := 0, 0
+	for _, h := range heard {
+		tokens += len(h.Tokens) + 1
+		longest = max(longest, len(h.Tokens)+1)
+	}
+	// The first token of each comes from its own first run; a lone row has an idle one beside it.
+	if most := len(items) + longest - 1; counted.runs > most {
+		t.Errorf("%d runs of the decoder, want at most %d", counted.runs, most)
+	}
+	if most := tokens + longest; counted.rows > most {
+		t.Errorf("%d rows decoded for %d tokens", counted.rows, tokens)
+	}
+}
+
+// A cancelled run ends with the context's error.
+func TestACancelledRunEnds(t *testing.T) {
+	g, o := goldenOf(t, "tiny-whisper"), open(t, "tiny-whisper")
+	it := window(frontOf(t, o.model), g.Clips[0].play())
+	it.Language = "en"
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := o.runner.Run(ctx, o.sessions, []Item{it}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// onTape transcribes a melody's tape with some parameters changed.
+func onTape(t *testing.T, name string, m melody, speech []episode.Span, change func(*Params)) episode.Transcript {
+	t.Helper()
+	o := open(t, name)
+	change(&o.runner.params)
+	r, err := New(o.model, modelstest.Queue[Item, Heard]{Runner: o.runner, Sessions: o.sessions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.params = o.runner.params
+	tr, usage, err := r.Transcribe(t.Context(), modelstest.Tape(t, m.play()), speech)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if usage.Model != o.model.Manifest.Ref() || len(speech) > 0 && usage.Items == 0 {
+		t.Errorf("usage %+v", usage)
+	}
+	return tr
+}
+
+// Transcripts are in order, within the speech's pieces, and say where their
+// words' times come from; nothing is written where nobody speaks.
+func TestTranscriptsOfPieces(t *testing.T) {
+	g := goldenOf(t, "tiny-whisper")
+	speech := []episode.Span{{Start: 1, End: 9}, {Start: 14, End: 22}, {Start: 40, End: 55}, {Start: 110, End: 149}}
+	for _, c := range []struct {
+		long, want string
+		words      bool
+	}{{longPieces, timesAttention, true}, {longPieces, "", false}, {longSequential, timesAttention, true}} {
+		t.Run(fmt.Sprint(c.long, c.words), func(t *testing.T) {
+			tr := onTape(t, "tiny-whisper", g.Files[0].melody, speech, func(p *Params) {
+				p.LongForm, p.WordTimes, p.Language, p.MaxCompression = c.long, c.words, "en", 1e9
+				p.Temperatures = []float64{0}
+			})
+			if tr.Language != "en" || tr.WordTimes != c.want || len(tr.Segments) == 0 {
+				t.Fatalf("language %q, word times %q, %d segments", tr.Language, tr.WordTimes, len(tr.Segments))
+			}
+			for i, s := range tr.Segments {
+				if !speaks(speech, s.Span) {
+					t.Errorf("segment %d at %v to %v, where nobody speaks", i, s.Start, s.End)
+				}
+				if s.Text == "" || s.End <= s.Start || (len(s.Words) > 0) != c.words {
+					t.Errorf("segment %d: %+v", i, s)
+				}
+				if i > 0 && s.Start < tr.Segments[i-1].Start {
+					t.Errorf("segment %d starts at %v, before the one before it", i, s.Start)
+				}
+			}
+		})
+	}
+	if tr := onTape(t, "tiny-whisper", g.Files[0].melody, nil, func(*Params) {}); len(tr.Segments) != 0 {
+		t.Errorf("%d segments without speech", len(tr.Segments))
+	}
+	if tr := onTape(t, "tiny-whisper", g.Files[0].melody, speech, func(p *Params) { p.MaxCompression = 0.01 }); len(tr.Segments) != 0 {
+		t.Errorf("%d segments of text that only repeats itself", len(tr.Segments))
+	}
+}
+
+// Words without cross-attention lie side by side over their segment.
+func TestInterpolatedWords(t *testing.T) {
+	o := open(t, "tiny-whisper")
+	text, err := encodePrompt(o.model, "so you can do it, all of it.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := segment{start: 10, end: 12, tokens: text, text: o.runner.words.text(text), logP: -1}
+	interpolate(o.runner.words, "en", &s)
+	var words []string
+	at := 10.0
+	for _, w := range s.words {
+		words = append(words, w.text)
+		near(t, w.text, w.start, at, 1e-9)
+		near(t, w.text, w.probability, math.Exp(-1), 1e-9)
+		at = w.end
+	}
+	near(t, "the last word's end", at, 12, 1e-9)
+	if want := []string{" so", " you", " can", " do", " it,", " all", " of", " it."}; !slices.Equal(words, want) {
+		t.Errorf("words %q, want %q", words, want)
+	}
+}
+
+// The language over windows all over a tape, with the candidates.
+func TestIdentify(t *testing.T) {
+	g, o := goldenOf(t, "tiny-whisper"), open(t, "tiny-whisper")
+	d, err := NewIdentifier(o.model, modelstest.Queue[Item, Heard]{Runner: o.runner, Sessions: o.sessions})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tape := modelstest.Tape(t, g.Clips[0].play())
+	l, _, err := d.Identify(t.Context(), tape, []episode.Span{{Start: 0, End: 30}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(l.Candidates) != 5 || l.Candidates[0].Code != g.Clips[0].Language {
+		t.Errorf("candidates %+v, the reference says %s", l.Candidates, g.Clips[0].Language)
+	}
+	near(t, "probability", float64(l.Confidence), g.Clips[0].Languages[g.Clips[0].Language], 1e-4)
+	l, usage, err := d.Identify(t.Context(), tape, nil)
+	if err != nil || l.Code != episode.Undetermined || l.Confidence != 0 || usage.Items != 0 {
+		t.Errorf("without speech: %+v, %+v, %v", l, usage, err)
+	}
+	en := open(t, "tiny-whisper-en")
+	if _, err := NewIdentifier(en.model, modelstest.Queue[Item, Heard]{Runner: en.runner, Sessions: en.sessions}); err == nil {
+		t.Error("an English-only model tells languages apart")
+	}
+}
