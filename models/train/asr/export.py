@@ -69,7 +69,7 @@ def manifest(folder, args):
     labels = "\n".join(f"  - name: {name}" for name in ["blank", *PHONES])
     (folder / "model.yaml").write_text(f"""schema: earshot.model/1
 name: earshot-en
-version: 1
+version: 2
 task: transcript
 family: ctc-phones
 licence: Apache-2.0

@@ -35,9 +35,10 @@ func main() {
 	scores := flag.String("word-score", "", "comma-separated word `scores` to try")
 	beams := flag.String("beam", "", "comma-separated beam `sizes` to try")
 	show := flag.Int("show", 0, "print the first `n` results")
+	first := flag.Int("first", 0, "decode only the first `n` recordings of each file; 0: all")
 	evidence := flag.String("evidence", "", "write what speaks for each word, and whether it is right, to `file`, for calibrate.py")
 	flag.Parse()
-	if err := run(*folder, split(*weights), split(*scores), split(*beams), *show, *evidence, flag.Args()); err != nil {
+	if err := run(*folder, split(*weights), split(*scores), split(*beams), *show, *first, *evidence, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "wer:", err)
 		os.Exit(1)
 	}
@@ -46,7 +47,7 @@ func main() {
 // split gives one empty choice where nothing was asked for.
 func split(list string) []string { return strings.Split(list, ",") }
 
-func run(folder string, weights, scores, beams []string, show int, evidence string, files []string) error {
+func run(folder string, weights, scores, beams []string, show, first int, evidence string, files []string) error {
 	m, err := models.Load(os.DirFS(folder))
 	if err != nil {
 		return err
@@ -58,6 +59,9 @@ func run(folder string, weights, scores, beams []string, show int, evidence stri
 	for i, file := range files {
 		if sets[i], err = read(file); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
+		}
+		if first > 0 {
+			sets[i] = sets[i][:min(first, len(sets[i]))]
 		}
 	}
 	var notes bytes.Buffer
