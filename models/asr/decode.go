@@ -105,6 +105,13 @@ func newDecoder() *decoder {
 // The beam keeps the best options.beam hypotheses of a step.
 // logp: [steps, classes], natural logarithms.
 func (d *decoder) decode(s *search, logp []float32, classes int) []heard {
+	d.run(s, logp, classes)
+	words, _ := d.bestOf(s)
+	return words
+}
+
+// run takes the beam through all steps of logp.
+func (d *decoder) run(s *search, logp []float32, classes int) {
 	d.traces = d.traces[:0]
 	d.beam = append(d.beam[:0], hypothesis{lm: wordStart, trace: -1, word: -1, label: s.options.blank})
 	blanks := 0
@@ -119,7 +126,6 @@ func (d *decoder) decode(s *search, logp []float32, classes int) []heard {
 		d.expand(s, row, step, pause)
 		d.prune(s, step)
 	}
-	return d.best(s)
 }
 
 // expand fills next with what each hypothesis becomes when it hears row.
@@ -310,15 +316,9 @@ func (d *decoder) prune(s *search, step int32) {
 	}
 }
 
-// best ends the search: the likeliest hypothesis that is between words, with
+// bestOf ends the search: the likeliest hypothesis that is between words, with
 // the grammar's word for the end; if every hypothesis is within a word, the
-// words before it.
-func (d *decoder) best(s *search) []heard {
-	words, _ := d.bestOf(s)
-	return words
-}
-
-// bestOf is best with the score of what it found.
+// words before it; and its score.
 func (d *decoder) bestOf(s *search) ([]heard, float32) {
 	d.finish(s)
 	trace, top := int32(-1), float32(math.Inf(-1))
@@ -346,7 +346,8 @@ func (d *decoder) finish(s *search) {
 		if whole && n.node != 0 {
 			continue
 		}
-		if n.node == 0 && n.lm != wordStart {
+		// Where pauses end sentences, what begins after one may end too.
+		if n.node == 0 && (n.lm != wordStart || s.options.pauseSteps == 0) {
 			end, _ := s.grammar.score(n.lm, wordEnd)
 			n.more(s.options.lmWeight * end)
 		}

@@ -100,10 +100,8 @@ func bruteForce(s *search, l *lexicon, logp []float32, classes, most int) float6
 	var try func(phones []int32, lm int32, score float64, words int)
 	try = func(phones []int32, lm int32, score float64, words int) {
 		total := score + ctc(logp, classes, phones)
-		if words > 0 {
-			end, _ := s.grammar.score(lm, wordEnd)
-			total += float64(o.lmWeight * end)
-		}
+		end, _ := s.grammar.score(lm, wordEnd)
+		total += float64(o.lmWeight * end)
 		best = max(best, total)
 		if words == most {
 			return
@@ -140,10 +138,8 @@ func TestBeamSearchFindsTheBestOfAllPaths(t *testing.T) {
 		try = func(i int, phones []int32, lm int32, score float64) {
 			if i == len(found) {
 				score += ctc(logp, classes, phones)
-				if i > 0 {
-					end, _ := g.score(lm, wordEnd)
-					score += float64(options.lmWeight * end)
-				}
+				end, _ := g.score(lm, wordEnd)
+				score += float64(options.lmWeight * end)
 				got = max(got, score)
 				return
 			}

@@ -1,13 +1,16 @@
 """CTC recognisers: tiny models of transformers' Wav2Vec2ForCTC and of NeMo's FastConformer-CTC, with golden data.
 
     pip install torch numpy onnx onnxruntime transformers librosa        (versions: requirements.txt)
+    python ctc.py --bench DIR    # a wav2vec 2.0 of 11 million parameters for .ci/bench_ctc.py
     python ctc.py          # writes ../../parity/tiny-wav2vec2, tiny-nemo-ctc and ../../asr/testdata/{wav2vec2,nemo-ctc}.*
 
 The weights are random, the outputs' weights large, so that the likeliest tokens vary. The golden data are transformers'
 feature extractor, network and tokenizer (words with their offsets), and for NeMo the modules of nemo.py; NeMo's greedy
 search and its words are written out here.
 """
+import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from torch import nn
 
 import nemo
 
+sys.path.pop(0)  # this folder, whose tokenizers.py is not the package that transformers wants
 HERE = nemo.HERE
 PARITY, TESTDATA = HERE / "../../parity", HERE / "../../asr/testdata"
 SPANS = [(0.5, 2.66), (3.41, 4.4), (7.635, 9.3)]
@@ -65,6 +69,13 @@ def wav2vec2():
                       "words": [[w["word"], w["start_offset"], w["end_offset"]] for w in decoded.word_offsets]})
     golden("wav2vec2", inputs, logits, facts)
 
+    graph(model, extract, folder)
+    nemo.manifest(folder, MANIFEST)
+    check(folder / "model.onnx", ["input_values", "attention_mask"],
+          lambda x: (x[None].numpy(), np.ones((1, len(x)), np.int64)), inputs, logits)
+
+
+def graph(model, extract, folder):
     class Graph(nn.Module):
         def __init__(self):
             super().__init__()
@@ -73,11 +84,27 @@ def wav2vec2():
         def forward(self, input_values, attention_mask):
             return self.model(input_values, attention_mask=attention_mask).logits
 
-    example = extract([x.numpy() for x in sounds[:2]], sampling_rate=nemo.RATE, return_tensors="pt", padding=True)
+    sounds = [nemo.speech(*span).numpy() for span in SPANS[:2]]
+    example = extract(sounds, sampling_rate=nemo.RATE, return_tensors="pt", padding=True)
     export(Graph(), (example.input_values, example.attention_mask.long()), folder / "model.onnx",
            ["input_values", "attention_mask"], ["logits"], {"input_values": {0: "batch", 1: "samples"},
            "attention_mask": {0: "batch", 1: "samples"}})
-    nemo.manifest(folder, """
+
+
+def bench(folder):
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
+    torch.manual_seed(21)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(LETTERS)}))
+    config = Wav2Vec2Config(
+        vocab_size=len(LETTERS), hidden_size=256, num_hidden_layers=8, num_attention_heads=4, intermediate_size=1024,
+        conv_dim=[128] * 7, feat_extract_norm="layer", do_stable_layer_norm=True, conv_bias=True, pad_token_id=0,
+        attn_implementation="eager")
+    graph(Wav2Vec2ForCTC(config).eval(), Wav2Vec2FeatureExtractor(return_attention_mask=True), folder)
+    nemo.manifest(folder, MANIFEST)
+
+
+MANIFEST = """
 schema: earshot.model/1
 name: tiny-wav2vec2
 version: 1
@@ -97,9 +124,7 @@ outputs:
 batch: {max_items: 8, max_cost: 160}
 parameters:
   lowercase: true
-""")
-    check(folder / "model.onnx", ["input_values", "attention_mask"],
-          lambda x: (x[None].numpy(), np.ones((1, len(x)), np.int64)), inputs, logits)
+"""
 
 
 def export(module, example, path, inputs, outputs, dynamic):
@@ -210,5 +235,11 @@ parameters:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    wav2vec2()
-    nemo_ctc()
+    parse = argparse.ArgumentParser()
+    parse.add_argument("--bench", type=Path)
+    options = parse.parse_args()
+    if options.bench:
+        bench(options.bench)
+    else:
+        wav2vec2()
+        nemo_ctc()

@@ -1,6 +1,7 @@
 """Transducers: tiny Parakeet RNNT and TDT models in plain PyTorch, as published, with golden data.
 
     pip install torch numpy librosa onnx onnxruntime        (versions: requirements.txt)
+    python transducer.py --bench DIR    # a TDT of 8 million parameters for .ci/bench_ctc.py
     python transducer.py          # writes ../../parity/tiny-rnnt, tiny-tdt and ../../asr/transducer/testdata
 
 A FastConformer encoder (nemo.py), a prediction network of an embedding and an LSTM (Graves 2012), a joint network, and for
@@ -8,6 +9,7 @@ TDT durations beside the tokens (Xu et al. 2023). The graphs have the inputs and
 random, the last layer's biases such that every token is likely somewhere. The golden tokens and times are those of the
 greedy loops below, over the modules, one piece at a time.
 """
+import argparse
 import json
 from pathlib import Path
 
@@ -104,6 +106,18 @@ def make(name, mels, durations, seed):
     verify(folder, sounds, encodings, facts)
 
 
+def bench(folder):
+    torch.manual_seed(41)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("".join(f"▁t{i} {i}\n" for i in range(1024)) + "<blk> 1024\n")
+    encoder = nemo.lively(nemo.Encoder(128, size=256, heads=4, layers=6, channels=64, kernel=9))
+    decoder = DecoderJoint(256, 1024, 5, hidden=320, layers=2).eval()
+    sounds = [nemo.features(nemo.speech(*span), 128) for span in SPANS[:2]]
+    with torch.no_grad():
+        spread(decoder, sounds, encoder, [0, 1, 2, 3, 4])
+    write(folder, encoder, decoder, 128, [0, 1, 2, 3, 4])
+
+
 def write(folder, encoder, decoder, mels, durations):
     states = torch.zeros(decoder.layers, 2, decoder.hidden)
     with torch.no_grad():
@@ -158,5 +172,11 @@ def verify(folder, sounds, encodings, facts):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    make("tiny-rnnt", 80, [], 31)
-    make("tiny-tdt", 128, [0, 1, 2, 3, 4], 37)
+    parse = argparse.ArgumentParser()
+    parse.add_argument("--bench", type=Path)
+    options = parse.parse_args()
+    if options.bench:
+        bench(options.bench)
+    else:
+        make("tiny-rnnt", 80, [], 31)
+        make("tiny-tdt", 128, [0, 1, 2, 3, 4], 37)
