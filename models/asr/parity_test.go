@@ -197,10 +197,10 @@ func TestBeamSearchFindsWhatFlashlightFinds(t *testing.T) {
 	found := 0
 	for _, c := range golden.Cases {
 		random := splitMix(c.Seed)
-		p := CTCParams{Beam: 1000, Threshold: 100, Merge: "max", GrammarOf: "words"}
+		p := CTCParams{Beam: 4000, Threshold: 100, Merge: "max", GrammarOf: "words"}
 		p.LMWeight, p.WordScore, p.Silence = float32(.25+random.unit()), float32(2*random.unit()-1), float32(random.unit()-.5)
 		if c.Sum {
-			p.Merge = "sum"
+			p.Merge, p.Beam = "sum", 1000
 		}
 		if order := 2 + random.below(4); order != c.Order {
 			t.Fatalf("utterance %d: order %d, want %d", c.Seed, order, c.Order)
