@@ -73,7 +73,7 @@ func VerifyRunner[In, Out any](ctx context.Context, m *Model, r Runner[In, Out],
 				return v, err
 			}
 			for place, i := range which {
-				if !reflect.DeepEqual(out[place], alone[i]) {
+				if !sameBits(reflect.ValueOf(out[place]), reflect.ValueOf(alone[i])) {
 					v.fault("an item's output depends on its batch: item %d at place %d of %d", i, place, n)
 				}
 			}
@@ -88,7 +88,49 @@ func (v *Rehearsal) fault(format string, args ...any) {
 	}
 }
 
-// notFinite finds a number that is not finite in a value, and says where.
+// sameBits compares two values of one type, their numbers as bits.
+func sameBits(a, b reflect.Value) bool {
+	switch a.Kind() {
+	case reflect.Float32, reflect.Float64:
+		return math.Float64bits(a.Float()) == math.Float64bits(b.Float())
+	case reflect.Slice, reflect.Array:
+		if a.Len() != b.Len() {
+			return false
+		}
+		for i := range a.Len() {
+			if !sameBits(a.Index(i), b.Index(i)) {
+				return false
+			}
+		}
+		return true
+	case reflect.Struct:
+		for i := range a.NumField() {
+			if !sameBits(a.Field(i), b.Field(i)) {
+				return false
+			}
+		}
+		return true
+	case reflect.Pointer, reflect.Interface:
+		if a.IsNil() || b.IsNil() {
+			return a.IsNil() == b.IsNil()
+		}
+		return a.Elem().Type() == b.Elem().Type() && sameBits(a.Elem(), b.Elem())
+	case reflect.Map:
+		if a.Len() != b.Len() {
+			return false
+		}
+		for i := a.MapRange(); i.Next(); {
+			if other := b.MapIndex(i.Key()); !other.IsValid() || !sameBits(i.Value(), other) {
+				return false
+			}
+		}
+		return true
+	}
+	return a.Equal(b)
+}
+
+// notFinite finds a number that is not finite in a value, and says where. A
+// field of a struct may be NaN by itself: that the model does not tell it.
 func notFinite(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Float32, reflect.Float64:
@@ -103,7 +145,11 @@ func notFinite(v reflect.Value) string {
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if at := notFinite(v.Field(i)); at != "" {
+			f := v.Field(i)
+			if f.CanFloat() && math.IsNaN(f.Float()) {
+				continue
+			}
+			if at := notFinite(f); at != "" {
 				return v.Type().Field(i).Name + " " + at
 			}
 		}

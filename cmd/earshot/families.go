@@ -19,6 +19,7 @@ import (
 	"github.com/earshot-fm/earshot/models/passage"
 	"github.com/earshot-fm/earshot/models/sound"
 	"github.com/earshot-fm/earshot/models/sound/clips"
+	"github.com/earshot-fm/earshot/models/speaker"
 	"github.com/earshot-fm/earshot/models/topic"
 	"github.com/earshot-fm/earshot/models/vad"
 	"github.com/earshot-fm/earshot/models/vad/silero"
@@ -37,10 +38,15 @@ var families = map[string]map[string]fitting{
 		"whisper":             language(whisper.NewRunner, whisper.NewIdentifier),
 	},
 	"transcript": {
-		"ctc-phones": transcript(asr.NewRunner, asr.New),
-		"ctc":        transcript(asr.NewCTCRunner, asr.NewCTC),
-		"whisper":    transcript(whisper.NewRunner, whisper.New),
-		"transducer": transcript(transducer.NewRunner, transducer.New),
+		"ctc-phones":          transcript(asr.NewRunner, asr.New),
+		"ctc":                 transcript(asr.NewCTCRunner, asr.NewCTC),
+		"whisper":             transcript(whisper.NewRunner, whisper.New),
+		"whisper-beam-search": transcript(whisper.NewBeamRunner, whisper.NewBeam),
+		"transducer":          transcript(transducer.NewRunner, transducer.New),
+	},
+	"speakers": {
+		"waveform-embedding": speakers(speaker.NewRunner, speaker.New),
+		"window-embedding":   speakers(speaker.NewRunner, speaker.New),
 	},
 	"sound-events": {
 		"frame-classifier":   sounds(sound.NewRunner, sound.New),

@@ -117,6 +117,14 @@ func perform(ctx context.Context, task string, p enrich.Ports) (fault string, er
 		var t episode.Transcript
 		t, _, err = p.Transcript.Transcribe(ctx, tape, speech)
 		fault = transcriptFault(t)
+	case "speakers":
+		var turns []episode.Turn
+		turns, _, err = p.Speakers.Find(ctx, tape, speech)
+		for _, t := range turns {
+			if f := spansFault([]episode.Span{t.Span}); f != "" {
+				fault = "a speaker's turn: " + f
+			}
+		}
 	case "sound-events":
 		var events []episode.SoundEvent
 		events, _, err = p.Sounds.Detect(ctx, tape)

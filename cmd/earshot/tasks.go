@@ -112,6 +112,27 @@ func transcript[In, Out any, R models.Runner[In, Out], T interface {
 	}
 }
 
+type speakerTask struct {
+	f interface {
+		Find(ctx context.Context, tape audio.Reader, speech []episode.Span) ([]episode.Turn, models.Usage, error)
+	}
+}
+
+func (t speakerTask) Find(ctx context.Context, tape audio.Reader, speech []episode.Span) ([]episode.Turn, enrich.Use, error) {
+	turns, u, err := t.f.Find(ctx, tape, speech)
+	return turns, use(u), err
+}
+
+func speakers[In, Out any, R models.Runner[In, Out], T interface {
+	Find(ctx context.Context, tape audio.Reader, speech []episode.Span) ([]episode.Turn, models.Usage, error)
+}](newRunner func(*models.Model) (R, error), newTask func(*models.Model, models.Queue[In, Out]) (T, error)) fitting {
+	return func(h host, m *models.Model, ports *enrich.Ports) error {
+		t, err := lineUp(h, m, newRunner, newTask)
+		ports.Speakers = speakerTask{t}
+		return err
+	}
+}
+
 type soundTask struct {
 	d interface {
 		Detect(ctx context.Context, tape audio.Reader) ([]episode.SoundEvent, models.Usage, error)

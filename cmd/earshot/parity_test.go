@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/models"
+)
+
+// shortEpisode is the first seconds of a sample episode.
+func shortEpisode(t *testing.T, seconds int) string {
+	t.Helper()
+	b, err := os.ReadFile("../../sample/feed/old-dog.wav")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := bytes.Index(b, []byte("data"))
+	perSecond := int(binary.LittleEndian.Uint32(b[28:])) // bytes (RIFF's fmt chunk)
+	size := seconds * perSecond
+	b = b[:data+8+size]
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-8))
+	binary.LittleEndian.PutUint32(b[data+4:], uint32(size))
+	file := filepath.Join(t.TempDir(), "short.wav")
+	write(t, file, string(b))
+	return file
+}
+
+// Each folder of models/parity has the architecture of a public model, small
+// and with random weights: what it says is noise, but it must run from its
+// folder alone.
+func TestEveryFamilyRunsFromItsFolder(t *testing.T) {
+	catalog, err := models.LoadCatalog(models.Dir("../../models/parity"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := shortEpisode(t, 20)
+	covered := map[string]bool{}
+	for _, m := range catalog.All() {
+		f := m.Manifest
+		covered[f.Task+" "+f.Family] = true
+		t.Run(f.Name, func(t *testing.T) {
+			out, stderr, code := command(t, "enrich", "--models", filepath.Join("../../models/parity", f.Name), "--target", f.Task, "--target", "record", "--state", t.TempDir(), file)
+			var r episode.Record
+			if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitOK {
+				t.Fatalf("exit code %d, %v, %s", code, err, stderr)
+			}
+			if n := r.Run.Nodes[f.Task]; n.Status != "ran" || n.Model != f.Ref() || n.Items == 0 {
+				t.Errorf("node %s: %+v", f.Task, n)
+			}
+		})
+	}
+	for _, want := range []string{
+		"transcript whisper", "transcript whisper-beam-search", "transcript ctc", "transcript transducer", "language waveform-classifier",
+		"sound-events patch-waveform", "sound-events clip-classifier", "speakers waveform-embedding",
+	} {
+		if !covered[want] {
+			t.Errorf("no model of %s in models/parity", want)
+		}
+	}
+}
