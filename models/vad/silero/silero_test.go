@@ -161,28 +161,33 @@ type together struct {
 
 	mu      sync.Mutex
 	waiting []Stretch
-	answers []chan models.Answer[Speech]
+	answers []chan outcome
+}
+
+type outcome struct {
+	speech Speech
+	err    error
 }
 
 func (q *together) Do(ctx context.Context, item Stretch) (models.Answer[Speech], error) {
-	answer := make(chan models.Answer[Speech], 1)
+	answer := make(chan outcome, 1)
 	q.mu.Lock()
 	q.waiting, q.answers = append(q.waiting, item), append(q.answers, answer)
 	if len(q.waiting) == q.want {
 		out, err := q.Runner.Run(ctx, q.Sessions, q.waiting)
-		if err != nil {
-			q.mu.Unlock()
-			return models.Answer[Speech]{}, err
-		}
-		for i, s := range out {
-			q.answers[i] <- models.Answer[Speech]{Value: s, Device: "cpu", Batch: len(out)}
+		for i, to := range q.answers {
+			if err != nil {
+				to <- outcome{err: err}
+				continue
+			}
+			to <- outcome{speech: out[i]}
 		}
 		q.waiting, q.answers = nil, nil
 	}
 	q.mu.Unlock()
 	select {
 	case a := <-answer:
-		return a, nil
+		return models.Answer[Speech]{Value: a.speech, Device: "cpu", Batch: q.want}, a.err
 	case <-ctx.Done():
 		return models.Answer[Speech]{}, ctx.Err()
 	}
