@@ -41,7 +41,7 @@ def main(folder, repository, *packages):
 
     tune = music.music(r, 8, True)
     write("vad", "scene", [fit(tune, 4), spoken("en", 4), np.zeros(2 * RATE, np.float32), spoken("sv", 4) + fit(tune[-4 * RATE:], 4, .03)])
-    write("sound", "scene", [fit(tune, 4), fit(sounds.applause(draw, 3 * RATE), 3), np.zeros(2 * RATE, np.float32), spoken("fr", 4)])
+    write("sound", "scene", [fit(tune, 4), fit(sum(sounds.applause(draw, 3 * RATE) for _ in range(4)), 3), np.zeros(2 * RATE, np.float32), spoken("fr", 4)])
     for language in ("de", "es", "ja"):
         write("langid", language, [spoken(language, 5.1, n) for n in range(2)])
     write("langid", "music", [fit(music.music(r, 5, True), 5)])
