@@ -3,7 +3,6 @@ package whisper
 import (
 	"context"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/earshot-fm/earshot/models"
@@ -21,6 +20,10 @@ type BeamRunner struct {
 }
 
 var _ models.Runner[Item, Heard] = (*BeamRunner)(nil)
+
+// unsaid is the mean log-probability of a text whose runner does not tell how
+// sure it is: confidence 0.
+const unsaid = -1000
 
 // beamInputs are what the graph has to take.
 var beamInputs = []string{"input_features", "max_length", "min_length", "num_beams", "num_return_sequences", "length_penalty", "repetition_penalty", "decoder_input_ids"}
@@ -119,7 +122,7 @@ func (r *BeamRunner) Run(ctx context.Context, sessions models.Sessions, batch []
 	heard := make([]Heard, len(batch))
 	for i := range heard {
 		row := sequences[i*int(shape[2]):][:shape[2]]
-		h := Heard{Passed: true, LogP: math.Inf(-1)} // how sure it is, it does not say: confidence 0
+		h := Heard{Passed: true, LogP: unsaid}
 		for _, t := range row[len(start):] {
 			if int(t) == r.words.eot {
 				break
