@@ -215,6 +215,30 @@ he gave every customer a card and the tenth coffee was free
 a good knife costs money but it lasts a lifetime
 she signed up for the course and never went
 they sold the house and bought a boat
+peel the onions and cut them into thin rings before you warm the oil
+stir the soup now and then and taste it before you add more pepper
+put the seeds two fingers deep and keep the soil wet for ten days
+turn the screw to the left until the lid comes off
+breathe in through the nose and count slowly to four
+if the engine makes that noise stop and look under the car
+hold the violin with your chin and let the arm hang
+wash the brush in warm water and leave it to dry in the sun
+you can hear the difference when you knock on good wood
+the telescope will watch the same patch of sky for nine years
+they hope to find water below the ice and perhaps something alive
+the probe sends its pictures home and each takes a day to arrive
+scientists measured the light of the star again and again
+the new bridge will carry trains and a path for cyclists
+perhaps nobody will ever know what happened to the ship
+the surface turns soft in summer and hard as stone in winter
+she works with clay and every bowl comes out a little different
+the doctor explains what happens when we fall asleep
+our planet was once covered with ice from pole to pole
+you will need a little patience and a long wooden spoon
+imagine a city without a single car
+think of the quietest place you have ever been
+the river brings the stones down and the sea makes them round
+it smells of apples and smoke and it tastes even better cold
 hello and welcome to a new episode""".splitlines()
 
 # How shows begin and end: polite, addressed to the listener, and no advertisement.

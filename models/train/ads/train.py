@@ -29,7 +29,7 @@ from overlap import held_grams, shares  # noqa: E402
 from words import normalise  # noqa: E402
 
 ROWS, WIDTH, CONTEXT = 8192, 16, 30
-THRESHOLD, CARRY, BRIDGE = 0.15, 0.25, 15  # the last two as in models/ads; BRIDGE is six seconds' words
+THRESHOLD, CARRY, BRIDGE = 0.3, 0.25, 15  # the last two as in models/ads; BRIDGE is six seconds' words
 
 
 def talk():
