@@ -129,17 +129,22 @@ func TestWhatIsNotAdded(t *testing.T) {
 	}
 }
 
-func TestAPublicModelIsAddedByItsName(t *testing.T) {
-	graph, err := os.ReadFile("testdata/published.onnx")
-	if err != nil {
-		t.Fatal(err)
-	}
+// audioSetTable is a table of 527 labels in AudioSet's form.
+func audioSetTable() string {
 	var labels strings.Builder
 	labels.WriteString("index,mid,display_name\n")
 	for i := range 527 {
 		fmt.Fprintf(&labels, "%d,/m/%d,\"Class %d\"\n", i, i, i)
 	}
-	table := []byte(labels.String())
+	return labels.String()
+}
+
+func TestAPublicModelIsAddedByItsName(t *testing.T) {
+	graph, err := os.ReadFile("testdata/published.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := []byte(audioSetTable())
 	hub := served(t, map[string][]byte{
 		"/mispeech/ced-tiny/resolve/main/model.onnx":               graph,
 		"/mispeech/ced-tiny/resolve/main/class_labels_indices.csv": table,
@@ -171,7 +176,7 @@ func TestAPublicModelIsAddedByItsName(t *testing.T) {
 	// The files of a folder are the user's own.
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "model.onnx"), string(graph))
-	write(t, filepath.Join(dir, "class_labels_indices.csv"), labels.String())
+	write(t, filepath.Join(dir, "class_labels_indices.csv"), string(table))
 	if _, stderr, code := command(t, "models", "add", "ced-tiny", "--from", dir, "--into", filepath.Join(t.TempDir(), "models")); code != exitOK {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
