@@ -3,6 +3,7 @@ package asr
 import (
 	"fmt"
 	"os"
+	"syscall"
 	"testing"
 
 	"github.com/earshot-fm/earshot/audio"
@@ -32,7 +33,9 @@ func BenchmarkCTC(b *testing.B) {
 				from := i * audio.TapeRate
 				batch[i] = Piece{Samples: speech[from : from+seconds*audio.TapeRate]}
 			}
-			for b.Loop() {
+			b.ResetTimer()
+			began := processorSeconds(b)
+			for range b.N {
 				out, err := q.Runner.Run(b.Context(), q.Sessions, batch)
 				if err != nil {
 					b.Fatal(err)
@@ -41,7 +44,18 @@ func BenchmarkCTC(b *testing.B) {
 					recognizer.Words(0, p)
 				}
 			}
-			b.ReportMetric(float64(b.N*n*seconds)/b.Elapsed().Seconds(), "realtime")
+			b.ReportMetric(float64(b.N*n*seconds)/(processorSeconds(b)-began), "realtime")
 		})
 	}
+}
+
+// processorSeconds is what this process has had of the processors: on a shared
+// machine it says more than the clock.
+func processorSeconds(b *testing.B) float64 {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
