@@ -16,8 +16,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-type queue = modelstest.Queue[words.Features, []float32]
-
 func open(t *testing.T, copies int) *Encoder {
 	t.Helper()
 	m := modelstest.BuiltIn(t, "earshot-passages")
