@@ -90,6 +90,10 @@ func highest(x []float32) float32 {
 	return best
 }
 
+// negligible is how far below the highest a logit adds nothing that a double
+// would show in the sum of a vocabulary.
+const negligible = 50
+
 func logSumExp(x []float32) float64 {
 	top := highest(x)
 	if top == never {
@@ -97,7 +101,7 @@ func logSumExp(x []float32) float64 {
 	}
 	sum := 0.0
 	for _, v := range x {
-		if v != never {
+		if v > top-negligible {
 			sum += math.Exp(float64(v) - float64(top))
 		}
 	}

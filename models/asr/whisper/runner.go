@@ -224,7 +224,7 @@ func (l *loop) start(a *attempt) error {
 		if !a.done {
 			c := o.cohort
 			c.attempts = []*attempt{a}
-			l.join(&c)
+			l.cohorts = append(l.cohorts, &c)
 			return nil
 		}
 		again, err := l.finish(a)
@@ -234,20 +234,24 @@ func (l *loop) start(a *attempt) error {
 	}
 }
 
-// join adds a cohort to those under way, or to the one of its length.
-func (l *loop) join(c *cohort) {
-	for _, o := range l.cohorts {
-		if o.past == c.past {
-			o.merge(c)
-			return
+// behind takes out the attempts with the fewest tokens, as one cohort: those
+// that have caught up with others join them here, all at once, since joining
+// copies their caches.
+func (l *loop) behind() *cohort {
+	least := slices.MinFunc(l.cohorts, func(a, b *cohort) int { return a.past - b.past }).past
+	var same, rest []*cohort
+	for _, c := range l.cohorts {
+		if c.past == least {
+			same = append(same, c)
+		} else {
+			rest = append(rest, c)
 		}
 	}
-	l.cohorts = append(l.cohorts, c)
-}
-
-// behind is the cohort with the fewest tokens.
-func (l *loop) behind() *cohort {
-	return slices.MinFunc(l.cohorts, func(a, b *cohort) int { return a.past - b.past })
+	if c := same[0]; len(same) > 1 || c.heard.rows() < leastRows {
+		c.merge(same[1:]...)
+	}
+	l.cohorts = rest
+	return same[0]
 }
 
 // advance steps a cohort once. Attempts that end leave it; those that failed
@@ -265,9 +269,8 @@ func (l *loop) advance(c *cohort) error {
 		}
 	}
 	c.drop(func(a *attempt) bool { return a.done })
-	l.cohorts = slices.DeleteFunc(l.cohorts, func(o *cohort) bool { return o == c })
 	if len(c.attempts) > 0 {
-		l.join(c)
+		l.cohorts = append(l.cohorts, c)
 	}
 	for _, a := range ended {
 		again, err := l.finish(a)
