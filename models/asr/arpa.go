@@ -70,12 +70,12 @@ func (a *arpaReader) read() (*ngram, error) {
 		return nil, err
 	}
 	if section != 1 {
-		return nil, fmt.Errorf("the first section is \\%d-grams:, want \\1-grams:", section)
+		return nil, fmt.Errorf("the first section has %d-grams, want 1-grams", section)
 	}
 	g, section, err := a.unigrams()
 	for k := 2; err == nil && k <= len(a.counts); k++ {
 		if section != k {
-			return nil, fmt.Errorf("want \\%d-grams:", k)
+			return nil, fmt.Errorf("want the section of %d-grams", k)
 		}
 		section, err = a.higher(g, k)
 	}
@@ -83,7 +83,7 @@ func (a *arpaReader) read() (*ngram, error) {
 		return nil, err
 	}
 	if section != 0 {
-		return nil, fmt.Errorf("want \\end\\")
+		return nil, errors.New("want its end, \\end\\, after the last section")
 	}
 	return g, nil
 }
@@ -96,7 +96,7 @@ func (a *arpaReader) header() (int, error) {
 			return 0, err
 		}
 		if line == nil {
-			return 0, errors.New("the file ends before \\1-grams:")
+			return 0, errors.New("the file ends before its 1-grams")
 		}
 		if order, ok := sectionOf(line); ok {
 			if len(a.counts) < lowestOrder || len(a.counts) > highestOrder {
@@ -177,7 +177,7 @@ func (a *arpaReader) unigrams() (*ngram, int, error) {
 			return nil, 0, err
 		}
 		if line == nil {
-			return nil, 0, errors.New("the file ends within \\1-grams:")
+			return nil, 0, errors.New("the file ends within its 1-grams")
 		}
 		if order, ok := sectionOf(line); ok {
 			// A word that begins with a backslash is in a field of its own.
@@ -239,7 +239,7 @@ func (a *arpaReader) higher(g *ngram, k int) (int, error) {
 			return 0, err
 		}
 		if line == nil {
-			return 0, fmt.Errorf("the file ends within \\%d-grams:", k)
+			return 0, fmt.Errorf("the file ends within its %d-grams", k)
 		}
 		if order, ok := sectionOf(line); ok {
 			section = order

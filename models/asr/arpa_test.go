@@ -51,7 +51,7 @@ func TestMistakesInAnARPAFileAreNamed(t *testing.T) {
 		"twice":         {"cat	-0.2", "the	-0.2", `"the" is there twice`},
 		"bigram twice":  {"<s> the", "the cat", "out of order"},
 		"cut":           {"\\end\\", "", "ends within"},
-		"wrong section": {"\\2-grams:", "\\3-grams:", `want \2-grams:`},
+		"wrong section": {"\\2-grams:", "\\3-grams:", "want the section of 2-grams"},
 		"long line":     {"-0.6", strings.Repeat("x", 1<<17), "longer than"},
 	} {
 		text := strings.Replace(smallARPA, bad.old, bad.new, 1)
