@@ -22,7 +22,7 @@ func isPunctuation(r rune) bool {
 	if r < utf8.RuneSelf {
 		return '!' <= r && r <= '/' || ':' <= r && r <= '@' || '[' <= r && r <= '`' || '{' <= r && r <= '~'
 	}
-	return unicode.Is(unicode.P, r)
+	return unicode.Is(unicode.P, r) && !unicode.Is(newPunctuation, r) || unicode.Is(oldPunctuation, r)
 }
 
 // isControl is what BERT drops: category C without the white space.
@@ -31,7 +31,7 @@ func isControl(r rune) bool {
 	case '\t', '\n', '\r':
 		return false
 	}
-	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co)
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co) && !unicode.Is(newControl, r)
 }
 
 // isIdeograph is BERT's notion of a Chinese character: the blocks of unified
@@ -41,4 +41,14 @@ func isIdeograph(r rune) bool {
 		0x20000 <= r && r <= 0x2A6DF || 0x2A700 <= r && r <= 0x2B73F ||
 		0x2B740 <= r && r <= 0x2B81F || 0x2B920 <= r && r <= 0x2CEAF ||
 		0xF900 <= r && r <= 0xFAFF || 0x2F800 <= r && r <= 0x2FA1F
+}
+
+// isNonspacing is category Mn, what BERT calls an accent.
+func isNonspacing(r rune) bool {
+	return r >= 0x300 && (unicode.Is(unicode.Mn, r) && !unicode.Is(newNonspacing, r) || unicode.Is(oldNonspacing, r))
+}
+
+// isMark is category M.
+func isMark(r rune) bool {
+	return r >= 0x300 && (unicode.IsMark(r) && !unicode.Is(newMark, r) || unicode.Is(oldMark, r))
 }

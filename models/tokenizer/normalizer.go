@@ -51,17 +51,17 @@ func readNormalizer(b json.RawMessage, path string) (normalizer, error) {
 		}
 		return one(c.apply)
 	case "NFC":
-		return one(norm.NFC.String)
+		return one(func(s string) string { return form(norm.NFC, s) })
 	case "NFD":
-		return one(norm.NFD.String)
+		return one(func(s string) string { return form(norm.NFD, s) })
 	case "NFKC":
-		return one(norm.NFKC.String)
+		return one(func(s string) string { return form(norm.NFKC, s) })
 	case "NFKD":
-		return one(norm.NFKD.String)
+		return one(func(s string) string { return form(norm.NFKD, s) })
 	case "Lowercase":
 		return one(lower)
 	case "StripAccents":
-		return one(func(s string) string { return without(s, unicode.IsMark) })
+		return one(func(s string) string { return without(s, isMark) })
 	case "Nmt":
 		return one(func(s string) string { return strings.Map(nmt, s) })
 	case "ByteLevel":
@@ -162,7 +162,7 @@ func (c *bert) apply(s string) string {
 		return s
 	}
 	if c.StripAccents == nil && c.Lowercase || c.StripAccents != nil && *c.StripAccents {
-		s = without(norm.NFD.String(s), func(r rune) bool { return unicode.Is(unicode.Mn, r) })
+		s = without(form(norm.NFD, s), isNonspacing)
 	}
 	if c.Lowercase {
 		s = lower(s)

@@ -42,7 +42,11 @@ func readPattern(b json.RawMessage, path string) (pattern, error) {
 	if *c.Regex == gpt2Pattern {
 		return gpt2{}, nil
 	}
-	re, err := regexp2.Compile(*c.Regex, regexp2.None)
+	source, err := translated(*c.Regex)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %s.Regex: %q: %w", path, *c.Regex, err)
+	}
+	re, err := regexp2.Compile(source, regexp2.None)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %s.Regex: %w", path, err)
 	}
