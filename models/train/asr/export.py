@@ -92,7 +92,7 @@ parameters:
   pause_steps: {args.pause_steps}
   piece_seconds: 12
   join_seconds: 0.4
-  margin_seconds: 0.15
+  margin_seconds: 0.05
   gap_seconds: 0.5
 labels:
 {labels}

@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../../..
 work=$1
 minutes=$2
-pack=$root/models/pack/earshot-en
+pack=${PACK:-$root/models/pack/earshot-en}
 python=${PYTHON:-python3}
 hidden=$root/sample/truth
 
@@ -17,7 +17,7 @@ $python texts.py --work "$work" --exclude "$hidden"
 $python vocabulary.py --work "$work"
 $python pronounce.py --work "$work"
 $python synthesise.py --work "$work" held
-speaking=$(date -u -d '+10 minutes' +%H:%M)
+speaking=$(date -u -d "+${SPEAKING:-10} minutes" +%H:%M)
 $python synthesise.py --work "$work" train --job 0 --jobs 2 --until "$speaking" &
 $python synthesise.py --work "$work" train --job 1 --jobs 2 --until "$speaking"
 wait
@@ -27,4 +27,6 @@ $python ngram.py --work "$work" --out "$pack" --exclude "$hidden"
 $python export.py --work "$work" --out "$pack"
 $python posteriors.py --work "$work" --model "$pack"
 cd "$root"
+go run ./models/train/asr/wer -model "$pack" -evidence "$work/evidence.jsonl" "$work"/posteriors-dev-*.bin
+$python models/train/asr/calibrate.py "$work/evidence.jsonl" --model "$pack"
 go run ./models/train/asr/wer -model "$pack" "$work"/posteriors-*.bin
