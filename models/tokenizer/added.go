@@ -41,7 +41,9 @@ func readAdded(list []addedToken, m model, n normalizer) (added, error) {
 		a.ids[t.Content], a.tokens[t.ID] = t.ID, t.Content
 		a.special[t.Content] = a.special[t.Content] || t.Special
 		if t.Normalized {
-			a.normalized.add(n.apply(t.Content), t)
+			// The library spells it so from then on, in decoded text too.
+			a.tokens[t.ID] = n.apply(t.Content)
+			a.normalized.add(a.tokens[t.ID], t)
 		} else {
 			a.raw.add(t.Content, t)
 		}

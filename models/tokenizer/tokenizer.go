@@ -53,12 +53,12 @@ func (t *Tokenizer) EncodePair(a, b string, special bool) (ids, types []int) {
 	return t.template.pair.apply(first, second, special)
 }
 
-// Truncated is the greatest number of ids that Encode gives, 0 for any.
-func (t *Tokenizer) Truncated() int {
-	if t.cut == nil {
-		return 0
-	}
-	return t.cut.MaxLength
+// Truncated is t with texts cut to at most length ids, those around them
+// counted, whatever the file says.
+func (t *Tokenizer) Truncated(length int) *Tokenizer {
+	c := *t
+	c.cut = &truncation{Direction: "Right", Strategy: "LongestFirst", MaxLength: length}
+	return &c
 }
 
 func (t *Tokenizer) room(p sequence, special bool) int {
