@@ -53,10 +53,22 @@ func (t *Tokenizer) EncodePair(a, b string, special bool) (ids, types []int) {
 	return t.template.pair.apply(first, second, special)
 }
 
+// Specials is the number of ids that Encode puts around one text.
+func (t *Tokenizer) Specials() int { return t.template.single.specials() }
+
+// Around puts the special ids of one text around the ids of a part of it, as
+// Encode does, and gives each id's token type.
+func (t *Tokenizer) Around(part []int) (ids, types []int) {
+	return t.template.single.apply(part, nil, true)
+}
+
 // Truncated is t with texts cut to at most length ids, those around them
-// counted, whatever the file says.
+// counted, whatever the file says; 0 is any number.
 func (t *Tokenizer) Truncated(length int) *Tokenizer {
 	c := *t
+	if c.cut = nil; length == 0 {
+		return &c
+	}
 	c.cut = &truncation{Direction: "Right", Strategy: "LongestFirst", MaxLength: length}
 	return &c
 }
