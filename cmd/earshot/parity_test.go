@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/dag"
 	"github.com/earshot-fm/earshot/models"
 )
 
@@ -38,19 +38,23 @@ func TestEveryFamilyRunsFromItsFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := shortEpisode(t, 20)
+	file := shortEpisode(t, 10)
 	covered := map[string]bool{}
 	for _, m := range catalog.All() {
 		f := m.Manifest
 		covered[f.Task+" "+f.Family] = true
 		t.Run(f.Name, func(t *testing.T) {
-			out, stderr, code := command(t, "enrich", "--models", filepath.Join("../../models/parity", f.Name), "--target", f.Task, "--target", "record", "--state", t.TempDir(), file)
-			var r episode.Record
-			if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitOK {
+			state, folder := t.TempDir(), filepath.Join("../../models/parity", f.Name)
+			if _, stderr, code := command(t, "enrich", "--models", folder, "--target", f.Task, "--state", state, file); code != exitOK {
+				t.Fatalf("exit code %d, %s", code, stderr)
+			}
+			out, stderr, code := command(t, "explain", "-o", "json", "--models", folder, "--state", state, file)
+			var report dag.Report
+			if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitOK {
 				t.Fatalf("exit code %d, %v, %s", code, err, stderr)
 			}
-			if n := r.Run.Nodes[f.Task]; n.Status != "ran" || n.Model != f.Ref() || n.Items == 0 {
-				t.Errorf("node %s: %+v", f.Task, n)
+			if d := report.Decision(f.Task); d.Status != dag.Ran || d.Detail["model"] != f.Ref() {
+				t.Errorf("node %s: %+v", f.Task, d)
 			}
 		})
 	}
