@@ -20,6 +20,7 @@ import (
 	"github.com/earshot-fm/earshot/models/sound"
 	"github.com/earshot-fm/earshot/models/sound/clips"
 	"github.com/earshot-fm/earshot/models/speaker"
+	"github.com/earshot-fm/earshot/models/text"
 	"github.com/earshot-fm/earshot/models/topic"
 	"github.com/earshot-fm/earshot/models/vad"
 	"github.com/earshot-fm/earshot/models/vad/silero"
@@ -54,10 +55,13 @@ var families = map[string]map[string]fitting{
 		clips.PatchWaveform:  sounds(clips.NewRunner, clips.New),
 	},
 	"topics": {
-		"hashed-words": topics(topic.NewRunner, topic.New),
+		"hashed-words":        topics(topic.NewRunner, topic.New),
+		"sequence-classifier": topics(topic.NewSequenceRunner, topic.NewSequence),
+		"zero-shot":           topics(topic.NewZeroShotRunner, topic.NewZeroShot),
 	},
 	"passages": {
-		"hashed-words": passages(passage.NewRunner, passage.New),
+		"hashed-words":     passages(passage.NewRunner, passage.New),
+		"sentence-encoder": passages(text.NewRunner, text.New),
 	},
 	"keywords": {
 		"hashed-words": keywords(keyword.NewRunner, keyword.New),

@@ -276,7 +276,7 @@ func (s *adding) public(ctx context.Context, name string) (string, error) {
 	// manifest that is made of them.
 	if isFolder {
 		for _, f := range m.Missing(s.sums) {
-			sum, err := fileSum(filepath.Join(local, filepath.FromSlash(m.Source.Path(f))))
+			sum, err := fileSum(localFile(local, m, f))
 			if err != nil {
 				return "", missingFile(m, err)
 			}
@@ -308,7 +308,7 @@ func (s *adding) public(ctx context.Context, name string) (string, error) {
 			return "", err
 		}
 		if local != "" {
-			if err := s.copyFile(filepath.Join(local, filepath.FromSlash(m.Source.Path(f))), to); err != nil {
+			if err := s.copyFile(localFile(local, m, f), to); err != nil {
 				return "", missingFile(m, err)
 			}
 			if err := checkSum(to, sum); err != nil {
@@ -346,6 +346,16 @@ func (s *adding) localSource(m *public.Model) (folder string, own bool, err erro
 		return "", false, err
 	}
 	return unpacked, true, models.Unpack(s.from, unpacked, s.maxBytes)
+}
+
+// localFile is where a folder has a file: as it is published, or by its name in
+// the manifest.
+func localFile(folder string, m *public.Model, file string) string {
+	published := filepath.Join(folder, filepath.FromSlash(m.Source.Path(file)))
+	if _, err := os.Stat(published); err != nil {
+		return filepath.Join(folder, filepath.FromSlash(file))
+	}
+	return published
 }
 
 func missingFile(m *public.Model, err error) error {
