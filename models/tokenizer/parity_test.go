@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// pairs are the strings that models/train/parity/tokenizers.py also pairs with
+// pairs are the strings that models/train/parity/tokenjson.py also pairs with
 // the next.
 const pairs = 500
 

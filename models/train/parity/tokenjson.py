@@ -1,7 +1,7 @@
 """Tokenizers: tiny tokenizer.json files of every kind, and what the tokenizers library makes of texts of every script.
 
     pip install tokenizers                                      (versions: requirements.txt)
-    python tokenizers.py    # writes ../../tokenizer/testdata
+    python tokenjson.py    # writes ../../tokenizer/testdata
 
 The files are trained on sentences of this project (models/train/topic) and on made text. strings.json.gz holds 10,000
 strings: words and letters drawn from every block that Python's Unicode data assigns, mixed, with emoji joined by ZWJ,
@@ -10,7 +10,7 @@ tokens inside. NAME.json.gz is a file, NAME.sums its answers in checksums (whole
 the CRC-32 of its ids as u32, and 16 bits of that of the decoded text with special tokens, a zero, and without; then for
 each of the first PAIRS strings that of ids and types of the pair it makes with the next.
 
-    python tokenizers.py NAME JSON-STRING    # prints what one file makes of one text
+    python tokenjson.py NAME JSON-STRING    # prints what one file makes of one text
 """
 
 import base64
@@ -22,8 +22,6 @@ import sys
 import unicodedata
 import zlib
 from pathlib import Path
-
-sys.path.pop(0)  # this folder, whose tokenizers.py is this file
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
