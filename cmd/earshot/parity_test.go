@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/earshot-fm/earshot/dag"
@@ -64,6 +66,20 @@ func TestEveryFamilyRunsFromItsFolder(t *testing.T) {
 	} {
 		if !covered[want] {
 			t.Errorf("no model of %s in models/parity", want)
+		}
+	}
+}
+
+// Two public models can be had as packages: make setup brings their files.
+func TestThePublicModelsOfMakeSetupRun(t *testing.T) {
+	cache := cmp.Or(os.Getenv("EARSHOT_CACHE"), "../../.cache")
+	state := t.TempDir()
+	for _, name := range []string{"silero-vad", "silero-vad-sequence", "minilm", "minilm-topics"} {
+		if _, stderr, code := command(t, "models", "add", name, "--from", cache, "--state", state); code != exitOK {
+			t.Fatalf("%s: exit code %d, %s", name, code, stderr)
+		}
+		if out, stderr, code := command(t, "models", "verify", name, "--state", state); code != exitOK || !strings.Contains(out, ": good") {
+			t.Errorf("%s: exit code %d, %s", name, code, stderr)
 		}
 	}
 }
