@@ -11,11 +11,16 @@ import (
 	"github.com/earshot-fm/earshot/dag/episode"
 )
 
-// evaluationFolder is one episode of the sample, with the truths that are named.
-func evaluationFolder(t *testing.T, truths map[string]string) string {
+// evaluationFolder is one episode of the sample, or its first seconds, with the
+// truths that are named.
+func evaluationFolder(t *testing.T, seconds int, truths map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
-	b, err := os.ReadFile("../../sample/feed/old-dog.wav")
+	audio := "../../sample/feed/old-dog.wav"
+	if seconds > 0 {
+		audio = shortEpisode(t, seconds)
+	}
+	b, err := os.ReadFile(audio)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +40,7 @@ func TestAnEvaluationSaysHowNearTheRecordsCame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := evaluationFolder(t, map[string]string{"truth/old-dog.json": string(truth)})
+	dir := evaluationFolder(t, 0, map[string]string{"truth/old-dog.json": string(truth)})
 	out, stderr, code := command(t, "eval", dir, "-o", "json")
 	var e evaluation
 	if err := json.Unmarshal([]byte(out), &e); err != nil || code != exitOK {
@@ -56,7 +61,7 @@ func TestWhatATruthDoesNotSayIsLeftOut(t *testing.T) {
 		"old-dog.txt": "Good dogs are old dogs, as I’ve said.",
 		"old-dog.srt": "1\n00:00:01,000 --> 00:00:02,000\nGood dogs are old dogs, as I've said.\n",
 	} {
-		dir := evaluationFolder(t, map[string]string{name: truth})
+		dir := evaluationFolder(t, 8, map[string]string{name: truth})
 		out, stderr, code := command(t, "eval", dir)
 		if code != exitOK {
 			t.Fatal(stderr)
@@ -69,10 +74,10 @@ func TestWhatATruthDoesNotSayIsLeftOut(t *testing.T) {
 			t.Errorf("%s: not eight words:\n%s", name, out)
 		}
 	}
-	if _, stderr, code := command(t, "eval", evaluationFolder(t, nil)); code != exitUsage || !strings.Contains(stderr, "no audio with a truth is there (2 files of audio without)") {
+	if _, stderr, code := command(t, "eval", evaluationFolder(t, 8, nil)); code != exitUsage || !strings.Contains(stderr, "no audio with a truth is there (2 files of audio without)") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
-	if _, stderr, code := command(t, "eval", evaluationFolder(t, map[string]string{"old-dog.json": `{"schema": "earshot.truth/9"}`})); code != exitUsage || !strings.Contains(stderr, "earshot.truth/1") {
+	if _, stderr, code := command(t, "eval", evaluationFolder(t, 8, map[string]string{"old-dog.json": `{"schema": "earshot.truth/9"}`})); code != exitUsage || !strings.Contains(stderr, "earshot.truth/1") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
