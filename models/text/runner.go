@@ -41,7 +41,7 @@ func OpenRunner(m *models.Model, p Params) (*Runner, error) {
 }
 
 // step is what lengths are padded to a multiple of.
-const step = 16
+const step = 8
 
 // Bucket is the item's padded length, which depends on the item alone: items of
 // one length share a batch.
@@ -61,9 +61,13 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Item
 	for _, it := range batch {
 		length = max(length, r.Bucket(it))
 	}
-	// A lone item runs beside a copy of itself: kernels for one row round
-	// otherwise than those for many.
-	rows := max(2, len(batch))
+	// A lone row runs beside a copy of itself where a row is all there is of an
+	// item at the graph's end: kernels for one row round otherwise than those for
+	// many. Elsewhere its tokens are many rows already.
+	rows := len(batch)
+	if r.params.Pooling == None {
+		rows = max(2, rows)
+	}
 	ids, mask, types := make([]int64, rows*length), make([]int64, rows*length), make([]int64, rows*length)
 	for i := range rows {
 		it := batch[min(i, len(batch)-1)]
