@@ -230,12 +230,8 @@ func (t *truncation) pair(a, b []int, room int) ([]int, []int) {
 	case "OnlySecond":
 		return a, first.single(b, max(0, len(b)-over))
 	}
-	short, long := min(len(a), len(b)), max(len(a), len(b))
-	if short > room {
-		long = short
-	} else {
-		long = max(short, room-short)
-	}
+	short := min(len(a), len(b))
+	long := max(short, room-short)
 	if short+long > room {
 		short = room / 2
 		long = short + room%2
