@@ -20,7 +20,6 @@ type decoder struct {
 	position bool // the graph also takes cache_position
 	layers   int
 	attends  bool // the graph gives cross_attentions.{i}
-	size     int  // of the vocabulary: logits' last axis; 0 until known
 }
 
 const (

@@ -75,7 +75,6 @@ func (d *Detector) Track(ctx context.Context, tape audio.Reader) (frames.Track, 
 		Labels: d.labels, Probability: make([][]float32, len(d.labels)),
 		Step: episode.Seconds(hop), Duration: episode.Seconds(float64(length) / audio.TapeRate),
 	}
-	scores := slices.Concat(answers...)
 	samples := math.Ceil(float64(length) * float64(d.rate) / audio.TapeRate)
 	// An item's last windows may lie beyond the tape's end.
 	windows := 1 + int(math.Ceil(max(0, samples-float64(d.window))/float64(d.hop)))
