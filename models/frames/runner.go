@@ -25,6 +25,10 @@ const WindowFrames = 1024
 // margin is how many frames at each edge of a window its neighbour answers for.
 const margin = 96
 
+// leastSteps is how many steps a window has at least: with fewer, margins are
+// no whole number of steps, and those of neighbouring windows would overlap.
+const leastSteps = WindowFrames / 32
+
 // Runner takes windows through the model's one session. It fits
 // models.Runner[Window, Scores].
 type Runner struct {
@@ -66,8 +70,8 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Wind
 	if err != nil {
 		return nil, fmt.Errorf("frames: model %s: %w", r.ref, err)
 	}
-	if len(shape) != 2 || shape[0] == 0 || WindowFrames%shape[0] != 0 || shape[1] != int64(r.classes) {
-		return nil, fmt.Errorf("frames: model %s: output %q has shape %v a window, want [a divisor of %d, %d]", r.ref, r.out, shape, WindowFrames, r.classes)
+	if len(shape) != 2 || shape[0] < leastSteps || WindowFrames%shape[0] != 0 || shape[1] != int64(r.classes) {
+		return nil, fmt.Errorf("frames: model %s: output %q has shape %v a window, want [steps, %d]: at least %d steps, by whose number %d can be divided", r.ref, r.out, shape, r.classes, leastSteps, WindowFrames)
 	}
 	out := make([]Scores, len(batch))
 	for i, scores := range each {
