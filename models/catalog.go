@@ -398,7 +398,7 @@ func (m *mistakes) checkGraph(path string, manifest, graph []Port) {
 	}
 }
 
-func sorted(files map[string]string) []string {
+func sorted[T any](files map[string]T) []string {
 	names := make([]string, 0, len(files))
 	for name := range files {
 		names = append(names, name)

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -10,18 +11,40 @@ import (
 
 // Rehearsal is what VerifyRunner found out about a model and its runner.
 type Rehearsal struct {
-	Items   int      // that were run
-	Batches []int    // sizes that were compared
-	Faults  []string // empty: the model keeps all it promises
+	Items    int      // that were run
+	Batches  []int    // sizes that were compared
+	Refilled int      // items that joined a batch under way, in the place of one that was done
+	Faults   []string // empty: the model keeps all it promises
 }
 
 // rehearsedItems bounds the items of a rehearsal.
 const rehearsedItems = 8
 
-// VerifyRunner runs items of a model through its runner, each alone and then in
-// batches of 2, 3, 4 and 8 (as far as batch.max_items allows) with items of its
-// bucket, and checks that outputs are finite and that an item's output is the
-// same bits in each. The error is about running them at all.
+// RunBatch runs a batch as the scheduler does: a model with batch.fixed always
+// has max_items, the last repeated.
+func RunBatch[In, Out any](ctx context.Context, m *Model, r Runner[In, Out], sessions Sessions, batch []In) ([]Out, error) {
+	n := len(batch)
+	batch = slices.Clip(batch)
+	for m.Manifest.Batch.Fixed && len(batch) < m.Manifest.Batch.MaxItems {
+		batch = append(batch, batch[n-1])
+	}
+	out, err := r.Run(ctx, sessions, batch)
+	if err == nil && len(out) != len(batch) {
+		err = fmt.Errorf("it gave %d outputs", len(out))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("models: run a batch of %d of %s: %w", n, m.Manifest.Ref(), err)
+	}
+	return out[:n], nil
+}
+
+// VerifyRunner runs items of a model through its runner as the scheduler does:
+// each alone, then in batches of 2, 3, 4 and 8 (as far as batch.max_items
+// allows) with items of its bucket; where the runner is a Refiller, in batches
+// of 2 and 3, then in all places of a full batch, as items that come while
+// others run and take the places of those that are done.
+// It checks that outputs are finite and that an item's output is the same bits
+// in each. The error is about running them at all.
 func VerifyRunner[In, Out any](ctx context.Context, m *Model, r Runner[In, Out], sessions Sessions, items []In) (Rehearsal, error) {
 	var v Rehearsal
 	if len(items) == 0 {
@@ -30,24 +53,13 @@ func VerifyRunner[In, Out any](ctx context.Context, m *Model, r Runner[In, Out],
 	}
 	items = items[:min(len(items), rehearsedItems)]
 	v.Items = len(items)
-	run := func(batch []In) ([]Out, error) {
-		n := len(batch)
-		for m.Manifest.Batch.Fixed && len(batch) < m.Manifest.Batch.MaxItems {
-			batch = append(batch, batch[n-1])
-		}
-		out, err := r.Run(ctx, sessions, batch)
-		if err == nil && len(out) != len(batch) {
-			err = fmt.Errorf("it gave %d outputs", len(out))
-		}
-		if err != nil {
-			return nil, fmt.Errorf("models: rehearse %s: run a batch of %d: %w", m.Manifest.Ref(), n, err)
-		}
-		return out[:n], nil
-	}
 	alone := make([]Out, len(items))
 	buckets := map[int][]int{}
 	for i, item := range items {
-		out, err := run([]In{item})
+		if cost := r.Cost(item); !(cost >= 0) || math.IsInf(cost, 0) {
+			v.fault("the cost of item %d is %v", i, cost)
+		}
+		out, err := RunBatch(ctx, m, r, sessions, []In{item})
 		if err != nil {
 			return v, err
 		}
@@ -57,18 +69,25 @@ func VerifyRunner[In, Out any](ctx context.Context, m *Model, r Runner[In, Out],
 		}
 		buckets[r.Bucket(item)] = append(buckets[r.Bucket(item)], i)
 	}
-	for _, n := range []int{2, 3, 4, 8} {
+	refiller, refills := r.(Refiller[In, Out])
+	refills = refills && !m.Manifest.Batch.Fixed
+	sizes := []int{2, 3, 4, 8}
+	if refills {
+		sizes = sizes[:2] // it runs in all its places below
+	}
+	for _, n := range sizes {
 		if n > m.Manifest.Batch.MaxItems || len(v.Faults) > 0 {
 			break
 		}
 		v.Batches = append(v.Batches, n)
-		for _, members := range buckets {
+		for _, bucket := range slices.Sorted(maps.Keys(buckets)) {
+			members := buckets[bucket]
 			batch, which := make([]In, n), make([]int, n)
 			for place := range batch {
 				which[place] = members[(n+place)%len(members)]
 				batch[place] = items[which[place]]
 			}
-			out, err := run(batch)
+			out, err := RunBatch(ctx, m, r, sessions, batch)
 			if err != nil {
 				return v, err
 			}
@@ -76,6 +95,24 @@ func VerifyRunner[In, Out any](ctx context.Context, m *Model, r Runner[In, Out],
 				if !sameBits(reflect.ValueOf(out[place]), reflect.ValueOf(alone[i])) {
 					v.fault("an item's output depends on its batch: item %d at place %d of %d", i, place, n)
 				}
+			}
+		}
+	}
+	if !refills {
+		return v, nil
+	}
+	for _, bucket := range slices.Sorted(maps.Keys(buckets)) {
+		if len(v.Faults) > 0 {
+			break
+		}
+		f := newFitfulFeed[In, Out](m.Manifest.Batch.MaxItems, items, buckets[bucket])
+		if err := f.drain(ctx, refiller, sessions); err != nil {
+			return v, fmt.Errorf("models: refill a batch of %s: %w", m.Manifest.Ref(), err)
+		}
+		v.Refilled += f.joined
+		for turn, out := range f.outputs {
+			if i := f.order[turn]; !sameBits(reflect.ValueOf(out), reflect.ValueOf(alone[i])) {
+				v.fault("an item's output depends on what ran in its place before, or beside it: item %d, given %d of %d", i, turn+1, len(f.order))
 			}
 		}
 	}

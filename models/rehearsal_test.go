@@ -55,8 +55,8 @@ func TestARehearsalFindsWhatARunnerDoesInABatch(t *testing.T) {
 		"leaks":    "an item's output depends on its batch: item 0 at place",
 		"infinite": "the output of item 0 has a value that is not finite (values [1] -Inf)",
 		"NaN":      "the output of item 0 has a value that is not finite (values [1] NaN)",
-		"fails":    "models: rehearse test@1: run a batch of 1: no device",
-		"short":    "run a batch of 1: it gave 0 outputs",
+		"fails":    "models: run a batch of 1 of test@1: no device",
+		"short":    "run a batch of 1 of test@1: it gave 0 outputs",
 	} {
 		var sizes []int
 		v, err := VerifyRunner(t.Context(), m, testRunner{fault, &sizes}, nil, []float32{2, 4, 6})

@@ -112,13 +112,13 @@ func (v *Verification) run(ctx context.Context, m *Model, session Session, batch
 		if !ok {
 			return nil, fmt.Errorf("output %q is missing", p.Name)
 		}
-		if fault := shapeFault(p, t.Shape(), len(batch)); fault != "" {
-			return nil, fmt.Errorf("output %q: %s", p.Name, fault)
+		if !hasShape(p, t.Shape(), len(batch)) {
+			return nil, fmt.Errorf("output %q: a batch of %d gave shape %v, declared %v", p.Name, len(batch), t.Shape(), p.Shape)
 		}
-		bits, finite := bitsOf(t)
-		if !finite {
+		if !allFinite(t) {
 			v.fault("output %q has values that are not finite", p.Name)
 		}
+		bits := bitsOf(t)
 		size := len(bits) / len(batch)
 		for i := range batch {
 			rows[p.Name] = append(rows[p.Name], bits[i*size:(i+1)*size])
@@ -179,25 +179,33 @@ func each[T any](bits []uint64, f func(uint64) T) []T {
 	return out
 }
 
-func shapeFault(p Port, got []int64, batch int) string {
-	if len(got) != len(p.Shape) || got[0] != int64(batch) {
-		return fmt.Sprintf("a batch of %d gave shape %v, declared %v", batch, got, p.Shape)
+// hasShape tells whether a shape is a port's as it is declared, in a batch of a
+// size (0: of any).
+func hasShape(p Port, got []int64, batch int) bool {
+	if len(got) != len(p.Shape) {
+		return false
 	}
 	for i, dim := range p.Shape {
-		if n, err := strconv.ParseInt(dim, 10, 64); err == nil && n != got[i] {
-			return fmt.Sprintf("a batch of %d gave shape %v, declared %v", batch, got, p.Shape)
+		n, err := strconv.ParseInt(dim, 10, 64)
+		if err == nil && n != got[i] || dim == "batch" && batch > 0 && got[i] != int64(batch) {
+			return false
 		}
 	}
-	return ""
+	return true
 }
 
-// bitsOf gives a tensor's elements as bits, and whether all are finite.
-func bitsOf(t Tensor) (bits []uint64, finite bool) {
-	finite = true
+// allFinite tells whether a tensor's elements are all finite.
+func allFinite(t Tensor) bool {
+	d, ok := t.Elements().([]float32)
+	// NaN and the infinities alone give no zero here.
+	return !ok || !slices.ContainsFunc(d, func(x float32) bool { return x-x != 0 })
+}
+
+// bitsOf gives a tensor's elements as bits.
+func bitsOf(t Tensor) (bits []uint64) {
 	switch d := t.Elements().(type) {
 	case []float32:
 		for _, x := range d {
-			finite = finite && !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0)
 			bits = append(bits, uint64(math.Float32bits(x)))
 		}
 	case []int64:
@@ -221,5 +229,5 @@ func bitsOf(t Tensor) (bits []uint64, finite bool) {
 			bits = append(bits, b)
 		}
 	}
-	return bits, finite
+	return bits
 }

@@ -42,9 +42,11 @@ func newModels(a *app) *cobra.Command {
 		Long: `Run models on fixed input, and check shapes, finiteness, and that an item's
 output does not depend on the batch it travels in, bit by bit.
 
-A graph that takes features is run on noise of its declared shapes; then the
-model's task is done for a fixed episode of half a minute, and the items that
-came of it are run again in other batches.`,
+A graph that takes features is run on noise of its declared shapes. Then the
+model's task is done for two fixed episodes of half a minute by the runner that
+the pipeline uses, and the items that came of it are run again: in batches, and,
+where the runner gives the place of an item that is done to another, in places
+that others have left.`,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			chosen, err := a.chooseModels(refs)
 			if err != nil {

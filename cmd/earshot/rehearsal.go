@@ -25,7 +25,7 @@ type rehearsal struct {
 
 // rehearsed is a queue that runs each item at once and keeps it.
 type rehearsed[In, Out any] struct {
-	model    string
+	model    *models.Model
 	runner   models.Runner[In, Out]
 	sessions models.Sessions
 
@@ -34,7 +34,7 @@ type rehearsed[In, Out any] struct {
 }
 
 func rehearse[In, Out any](r *rehearsal, m *models.Model, runner models.Runner[In, Out]) models.Queue[In, Out] {
-	q := &rehearsed[In, Out]{model: m.Manifest.Ref(), runner: runner, sessions: r.sessions}
+	q := &rehearsed[In, Out]{model: m, runner: runner, sessions: r.sessions}
 	r.check = func(ctx context.Context) (models.Rehearsal, error) {
 		return models.VerifyRunner(ctx, m, runner, r.sessions, q.items)
 	}
@@ -46,62 +46,69 @@ func (q *rehearsed[In, Out]) Do(ctx context.Context, item In) (models.Answer[Out
 	q.items = append(q.items, item)
 	q.mu.Unlock()
 	began := time.Now()
-	out, err := q.runner.Run(ctx, q.sessions, []In{item})
-	if err == nil && len(out) != 1 {
-		err = fmt.Errorf("%s: %d outputs for one item", q.model, len(out))
-	}
+	out, err := models.RunBatch(ctx, q.model, q.runner, q.sessions, []In{item})
 	if err != nil {
 		return models.Answer[Out]{}, err
 	}
 	return models.Answer[Out]{Value: out[0], Device: "cpu", Batch: 1, Ran: time.Since(began)}, nil
 }
 
-// verifyTask rehearses a model's task on fixed input. The error is about
+// verifyTask rehearses a task of a model on fixed input. The error is about
 // running it at all; what it does wrong is in the rehearsal's faults.
-func verifyTask(ctx context.Context, runtime models.Runtime, m *models.Model) (found models.Rehearsal, err error) {
+func verifyTask(ctx context.Context, runtime models.Runtime, m *models.Model, task string) (found models.Rehearsal, err error) {
 	r := &rehearsal{sessions: models.Sessions{}}
 	defer func() {
 		for _, s := range r.sessions {
-			if e := s.Close(); err == nil {
-				err = e
-			}
+			err = errors.Join(err, s.Close())
 		}
 	}()
+	var witness models.Witness
 	for _, name := range m.Manifest.Sessions {
-		s, err := m.Open(ctx, runtime, name, "cpu")
-		if err != nil {
+		if r.sessions[name], err = witness.Open(ctx, runtime, m, name, "cpu"); err != nil {
+			delete(r.sessions, name)
 			return found, err
 		}
-		r.sessions[name] = s
 	}
 	var ports enrich.Ports
-	if err := fit(host{rehearsal: r}, m.Manifest.Task, m, &ports); err != nil {
+	if err := fit(host{rehearsal: r}, task, m, &ports); err != nil {
 		return found, err
 	}
-	fault, err := perform(ctx, m.Manifest.Task, ports)
-	if err != nil {
-		return found, err
+	var faults []string
+	// Two episodes of one length, so that items of one shape differ.
+	for take := range rehearsalTakes {
+		fault, err := perform(ctx, task, ports, take)
+		if err != nil {
+			found.Faults = witness.Faults()
+			return found, err
+		}
+		if fault != "" {
+			faults = append(faults, fault)
+		}
+	}
+	if found.Faults = append(witness.Faults(), faults...); len(found.Faults) > 0 {
+		return found, nil // what is wrong alone is wrong in any batch
 	}
 	found, err = r.check(ctx)
-	if fault != "" {
-		found.Faults = append(found.Faults, fault)
-	}
+	found.Faults = append(witness.Faults(), found.Faults...)
 	return found, err
 }
 
-// The fixed episode: half a minute of tones, noise and silence.
-const rehearsalLength = 30
+// The fixed episodes: half a minute of tones, noise and silence each.
+const (
+	rehearsalLength = 30
+	rehearsalTakes  = 2
+)
 
-// perform runs a task on the fixed episode and says what is wrong with its
+// perform runs a task on a fixed episode and says what is wrong with its
 // answer.
-func perform(ctx context.Context, task string, p enrich.Ports) (fault string, err error) {
-	tape, err := fixedTape(rehearsalLength)
+func perform(ctx context.Context, task string, p enrich.Ports, take int) (fault string, err error) {
+	tape, err := fixedTape(rehearsalLength, take)
 	if err != nil {
 		return "", err
 	}
 	defer tape.Close()
 	speech := []episode.Span{{Start: 0.5, End: 9}, {Start: 10, End: 13.5}, {Start: 14, End: 29}}
-	segments := fixedSegments()
+	segments := fixedSegments(take)
 	switch task {
 	case "speech":
 		var spans []episode.Span
@@ -147,7 +154,7 @@ func perform(ctx context.Context, task string, p enrich.Ports) (fault string, er
 	case "ads":
 		_, _, err = p.Ads.Find(ctx, segments, nil, rehearsalLength)
 	case "highlight":
-		heard := enrich.Heard{Duration: rehearsalLength, ShortTerm: slices.Repeat([]episode.Decibels{-18, -20, -23}, rehearsalLength/3), Loudness: &episode.Loudness{IntegratedLUFS: -19, TruePeakDBTP: -1}}
+		heard := enrich.Heard{Duration: rehearsalLength, ShortTerm: slices.Repeat([]episode.Decibels{-18, -20, -23}, rehearsalLength/3), Loudness: &episode.Loudness{IntegratedLUFS: episode.Decibels(-19 + take), TruePeakDBTP: -1}}
 		var scores []float64
 		scores, _, err = p.Highlight.Rank(ctx, speech, enrich.Findings{Heard: heard, Segments: segments})
 		if err == nil && (len(scores) != len(speech) || slices.ContainsFunc(scores, func(s float64) bool { return !finite(s) })) {
@@ -188,9 +195,9 @@ func transcriptFault(t episode.Transcript) string {
 }
 
 // fixedTape is an episode of tones that move as voices do, noise, and silence.
-func fixedTape(seconds int) (*audio.Tape, error) {
+func fixedTape(seconds, take int) (*audio.Tape, error) {
 	samples := make([]float32, seconds*audio.TapeRate)
-	state := uint32(1)
+	state := uint32(1 + take)
 	for i := range samples {
 		t := float64(i) / audio.TapeRate
 		state = state*1664525 + 1013904223 // Numerical Recipes' generator
@@ -200,7 +207,7 @@ func fixedTape(seconds int) (*audio.Tape, error) {
 		case 8:
 			samples[i] = float32(0.1 * noise)
 		default:
-			pitch := 120 + 30*math.Sin(2*math.Pi*0.7*t)
+			pitch := 120 + 70*float64(take) + 30*math.Sin(2*math.Pi*0.7*t)
 			swell := 0.5 + 0.5*math.Sin(2*math.Pi*4*t) // syllables come about four a second
 			x := 0.0
 			for harmonic := 1.0; harmonic < 12; harmonic++ {
@@ -220,12 +227,16 @@ func fixedTape(seconds int) (*audio.Tape, error) {
 	return tape, nil
 }
 
-func fixedSegments() []episode.Segment {
-	texts := []string{
+func fixedSegments(take int) []episode.Segment {
+	texts := [rehearsalTakes][]string{{
 		"welcome to a rehearsal where every model hears the same episode",
 		"this part is brought to you by nobody at all so use no code at any checkout",
 		"and that is the end of it thank you for listening",
-	}
+	}, {
+		"tonight the goalkeeper saved two penalties and the city stayed awake",
+		"we went down to the harbour where boats are painted in march before any rain falls",
+		"after the break a doctor talks about sleep and music",
+	}}[take]
 	var out []episode.Segment
 	for i, text := range texts {
 		start := episode.Seconds(10 * i)

@@ -10,39 +10,58 @@ import (
 
 // verifiedModel is a model in models verify's JSON.
 type verifiedModel struct {
-	Model   string   `json:"model"` // name@version
-	Build   string   `json:"build"` // of the engine
-	Device  string   `json:"device"`
-	Graph   []int    `json:"graph_batches"` // sizes that the first graph was compared in; none: its ports have no batch axis
-	Items   int      `json:"items"`         // of the task, on the fixed episode
-	Batches []int    `json:"batches"`       // sizes that the items were compared in
-	Faults  []string `json:"faults"`
+	Model    string   `json:"model"` // name@version
+	Build    string   `json:"build"` // of the engine
+	Device   string   `json:"device"`
+	Graph    []int    `json:"graph_batches"` // sizes that the first graph was compared in; none: its ports have no batch axis
+	Items    int      `json:"items"`         // of its tasks, on the fixed episode
+	Batches  []int    `json:"batches"`       // sizes that the items were compared in
+	Refilled int      `json:"refilled"`      // items that were compared in the place of another that was done
+	Faults   []string `json:"faults"`
 }
 
 func (v verifiedModel) told() string {
+	how := fmt.Sprintf("in batches of %v", v.Batches)
 	if len(v.Batches) == 0 {
-		return fmt.Sprintf("%d items, one at a time as batch.max_items says, on %s", v.Items, v.Build)
+		how = "one at a time as batch.max_items says"
 	}
-	return fmt.Sprintf("%d items in batches of %v on %s", v.Items, v.Batches, v.Build)
+	if v.Refilled > 0 {
+		how += fmt.Sprintf(", %d in places that others had left", v.Refilled)
+	}
+	return fmt.Sprintf("%d items %s, on %s", v.Items, how, v.Build)
 }
 
-// verifyModel runs a model's first graph on noise, then its task on the fixed
-// episode.
+// verifyModel runs a model's first graph on noise, then does each of its tasks
+// for the fixed episode.
 func verifyModel(ctx context.Context, runtime models.Runtime, m *models.Model) (verifiedModel, error) {
 	v := verifiedModel{Model: m.Manifest.Ref(), Build: runtime.Build(), Device: "cpu", Graph: []int{}, Batches: []int{}, Faults: []string{}}
 	if takesFeatures(&m.Manifest) {
 		g, err := models.Verify(ctx, runtime, m, v.Device)
 		v.Graph = append(v.Graph, g.Batches...)
 		v.Faults = append(v.Faults, g.Faults...)
+		if err != nil || len(v.Faults) > 0 {
+			return v, err
+		}
+	}
+	for _, task := range tasksOf(m) {
+		r, err := verifyTask(ctx, runtime, m, task)
+		v.Items += r.Items
+		v.Refilled += r.Refilled
+		for _, n := range r.Batches {
+			if !slices.Contains(v.Batches, n) {
+				v.Batches = append(v.Batches, n)
+			}
+		}
+		for _, f := range r.Faults {
+			if !slices.Contains(v.Faults, f) {
+				v.Faults = append(v.Faults, f)
+			}
+		}
 		if err != nil {
 			return v, err
 		}
 	}
-	r, err := verifyTask(ctx, runtime, m)
-	v.Items = r.Items
-	v.Batches = append(v.Batches, r.Batches...)
-	v.Faults = append(v.Faults, r.Faults...)
-	return v, err
+	return v, nil
 }
 
 // takesFeatures tells whether a model's first graph can be run on noise: it takes

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/earshot-fm/earshot/audio"
@@ -240,6 +241,24 @@ func TestFailuresArriveWithTheirCause(t *testing.T) {
 		_, _, err := f.Find(ctx, tape, speech)
 		return err
 	})
+}
+
+// lost is a queue whose model gives no numbers.
+type lost struct{}
+
+func (lost) Do(context.Context, Window) (models.Answer[Embedding], error) {
+	return models.Answer[Embedding]{Value: Embedding{1, float32(math.NaN())}}, nil
+}
+
+func TestAnEmbeddingThatIsNoNumberIsAnError(t *testing.T) {
+	f, err := New(tiny(t), lost{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tape, speech := dialogue(t, [2]float64{100, 5})
+	if _, _, err := f.Find(t.Context(), tape, speech); err == nil || !strings.Contains(err.Error(), "the embedding of the speech at 0.50 s has values that are not finite") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestManifestsMistakesAreNamed(t *testing.T) {

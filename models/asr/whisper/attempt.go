@@ -1,6 +1,7 @@
 package whisper
 
 import (
+	"fmt"
 	"math"
 	"strings"
 )
@@ -54,18 +55,24 @@ func (r *Runner) begin(a *attempt) error {
 func (a *attempt) temperature(r *Runner) float64 { return r.params.Temperatures[a.try] }
 
 // hear takes the logits that follow the last token, [vocabulary], and says the
-// next one. The logits are changed.
-func (r *Runner) hear(a *attempt, logits []float32) {
+// next one. The logits are changed. Logits that are no numbers (what a graph in
+// half precision gives when it overflows) are an error: the first token of the
+// vocabulary would be said to the end.
+func (r *Runner) hear(a *attempt, logits []float32) error {
 	rules{r.words}.apply(logits, a.said, !a.item.Unstamped)
 	token, logP := choose(logits, a.temperature(r), a.draws)
+	if math.IsNaN(logP) {
+		return fmt.Errorf("whisper: %s: the logits of token %d are not finite", r.decoder.file, len(a.prompt)+len(a.said))
+	}
 	a.sum += logP
 	if token == r.words.eot {
 		a.done = true
-		return
+		return nil
 	}
 	a.said = append(a.said, token)
 	// The reference's bounds: half the context for the text, and the context.
 	a.done = len(a.said) >= r.words.context/2 || len(a.prompt)+len(a.said) > r.words.context
+	return nil
 }
 
 // judge gives what the attempt has heard, and whether it is good enough, as the

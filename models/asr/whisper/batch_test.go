@@ -7,6 +7,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -124,6 +125,34 @@ func TestFinishedRowsLeaveTheBatch(t *testing.T) {
 	}
 	if most := tokens + longest; counted.rows > most {
 		t.Errorf("%d rows decoded for %d tokens", counted.rows, tokens)
+	}
+}
+
+// lost gives logits that are no numbers from its third run on.
+type lost struct {
+	models.Session
+	runs int
+}
+
+func (s *lost) Run(ctx context.Context, in map[string]models.Tensor) (map[string]models.Tensor, error) {
+	out, err := s.Session.Run(ctx, in)
+	if s.runs++; err == nil && s.runs > 2 {
+		logits := out["logits"]
+		out["logits"] = models.NewTensor(slices.Repeat([]float32{float32(math.NaN())}, len(logits.Elements().([]float32))), logits.Shape()...)
+	}
+	return out, err
+}
+
+// Logits that are no numbers are an error, not a text of the vocabulary's
+// first token.
+func TestLogitsThatAreNoNumbersAreAnError(t *testing.T) {
+	g, o := goldenOf(t, "tiny-whisper"), open(t, "tiny-whisper")
+	it := window(frontOf(t, o.model), g.Clips[0].play())
+	it.Language = "en"
+	decoder := o.runner.decoder.file
+	sessions := models.Sessions{o.runner.encoder: o.sessions[o.runner.encoder], decoder: &lost{Session: o.sessions[decoder]}}
+	if _, err := o.runner.Run(t.Context(), sessions, []Item{it}); err == nil || !strings.Contains(err.Error(), decoder+": the logits of token 5 are not finite") {
+		t.Errorf("got %v", err)
 	}
 }
 

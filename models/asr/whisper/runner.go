@@ -220,7 +220,9 @@ func (l *loop) start(a *attempt) error {
 			return fmt.Errorf("whisper: the decoder gives %d logits, and the vocabulary has %d tokens: %s is another model's", size, l.words.size, tokenizerFile)
 		}
 		a.noSpeech = softmax(all[a.sotAt*size:][:size])[l.words.noSpeech]
-		l.hear(a, all[(len(prompt)-1)*size:])
+		if err := l.hear(a, all[(len(prompt)-1)*size:]); err != nil {
+			return err
+		}
 		if !a.done {
 			c := o.cohort
 			c.attempts = []*attempt{a}
@@ -263,7 +265,9 @@ func (l *loop) advance(c *cohort) error {
 	}
 	var ended []*attempt
 	for i, a := range c.attempts {
-		l.hear(a, logits.row(i))
+		if err := l.hear(a, logits.row(i)); err != nil {
+			return err
+		}
 		if a.done {
 			ended = append(ended, a)
 		}
