@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -65,7 +66,11 @@ func printDecisions(w io.Writer, report dag.Report) {
 		if d.Ran > 0 {
 			took = d.Ran.Round(time.Millisecond).String()
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%.12s\t%s\n", d.Node, d.Status, took, d.Key, d.Reason)
+		why := d.Reason
+		if problem, ok := d.Detail["problem"].(string); ok {
+			why += ": " + strings.ReplaceAll(problem, "\n", "; ")
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%.12s\t%s\n", d.Node, d.Status, took, d.Key, why)
 	}
 	_ = t.Flush() // w's errors are the terminal's
 }

@@ -75,7 +75,7 @@ func (g *nodes) publisherTranscript(ctx context.Context, t *dag.Task) (io.Reader
 		}
 		problems = append(problems, err)
 	}
-	return nil, documentGap(t, errors.Join(problems...))
+	return nil, documentGap(t, problems...)
 }
 
 // publisherChapters fetches the chapters that the feed links to.
@@ -104,15 +104,41 @@ func (g *nodes) publisherChapters(ctx context.Context, t *dag.Task) (io.Reader, 
 	return document(chapters)
 }
 
-// documentGap is the gap of a document that cannot be used. The reason is part
-// of keys, and so the same whatever the server's words; those are a note.
-func documentGap(t *dag.Task, err error) error {
-	t.Note("problem", err.Error())
-	// Another answer of the server may do; one that cannot be read will not.
-	if _, permanent := errors.AsType[*dag.Failure](err); permanent || errors.Is(err, episode.ErrNoCaptions) {
-		return dag.LastingGap("what the publisher gives cannot be used")
+// The gaps of documents that the publisher links to. Reasons are part of keys,
+// and so the same whatever the server's words; those are a note.
+const (
+	gapUnusable  = "what the publisher gives cannot be used"
+	gapUnfetched = "what the publisher gives could not be fetched"
+)
+
+// documentGap is the gap of documents that cannot be used.
+func documentGap(t *dag.Task, problems ...error) error {
+	t.Note(noteProblem, errors.Join(problems...).Error())
+	for _, err := range problems {
+		// Another answer of the server may do; one that cannot be read will not.
+		_, permanent := errors.AsType[*dag.Failure](err)
+		if !permanent && !errors.Is(err, episode.ErrNoCaptions) && !errors.Is(err, episode.ErrNoChapters) {
+			return dag.Gap(gapUnfetched)
+		}
 	}
-	return dag.Gap("what the publisher gives could not be fetched")
+	return dag.LastingGap(gapUnusable)
+}
+
+// publisherWarnings tell the record of documents that were given in vain.
+func publisherWarnings(t *dag.Task) []episode.Warning {
+	var out []episode.Warning
+	for _, node := range []string{nodePublisherTranscript, nodePublisherChapters} {
+		if !t.Has(node) {
+			continue
+		}
+		switch reason, _ := t.Input(node).Gap(); reason {
+		case gapUnusable:
+			out = append(out, episode.Warning{Node: node, Code: "publisher-document-unusable", Detail: reason})
+		case gapUnfetched:
+			out = append(out, episode.Warning{Node: node, Code: "publisher-document-unfetched", Detail: reason})
+		}
+	}
+	return out
 }
 
 // captionRank orders a feed's links by how well their types hold times; below
@@ -195,8 +221,19 @@ func (g *nodes) published(ctx context.Context, t *dag.Task, language episode.Lan
 	if code == "" || code == episode.Undetermined {
 		code = cmp.Or(primary(c.Language), episode.Undetermined)
 	}
-	for i := range c.Segments {
-		c.Segments[i].End = min(c.Segments[i].End, duration)
+	return &episode.Transcript{Language: code, Source: sourcePublisher, Segments: within(c.Segments, duration)}, nil, nil
+}
+
+// within cuts off what lies after the end of the audio, by the little that a
+// fitting transcript may.
+func within(segments []episode.Segment, duration episode.Seconds) []episode.Segment {
+	segments = slices.DeleteFunc(segments, func(s episode.Segment) bool { return s.Start >= duration })
+	for i := range segments {
+		s := &segments[i]
+		s.End = min(s.End, duration)
+		for j := range s.Words {
+			s.Words[j].Start, s.Words[j].End = min(s.Words[j].Start, duration), min(s.Words[j].End, duration)
+		}
 	}
-	return &episode.Transcript{Language: code, Source: sourcePublisher, Segments: c.Segments}, nil, nil
+	return segments
 }

@@ -53,9 +53,11 @@ func TestThePublishersTranscriptStandsIn(t *testing.T) {
 		"too long":                {"en", "prefer", vtt, documents{"t.vtt": told(0, 260)}, "recognised", "", "the audio ends at 200 s"},
 		"too short":               {"en", "prefer", vtt, documents{"t.vtt": told(0, 120)}, "recognised", "", "somebody speaks until 200 s"},
 		"the second link":         {"en", "prefer", []episode.Link{{URL: "gone.json", Type: "application/json"}, vtt[0]}, documents{"t.vtt": told(0, 200)}, "publisher", "", ""},
-		"not there":               {"en", "prefer", vtt, documents{}, "recognised", "", ""},
-		"server down":             {"en", "prefer", vtt, documents{"t.vtt": "down"}, "recognised", "", ""},
-		"a web page":              {"en", "prefer", vtt, documents{"t.vtt": "<html>"}, "recognised", "", ""},
+		"not there":               {"en", "prefer", vtt, documents{}, "recognised", "", "what the publisher gives cannot be used"},
+		"server down":             {"en", "prefer", vtt, documents{"t.vtt": "down"}, "recognised", "", "what the publisher gives could not be fetched"},
+		"one gone, one down":      {"en", "prefer", []episode.Link{{URL: "gone.json", Type: "application/json"}, vtt[0]}, documents{"t.vtt": "down"}, "recognised", "", "what the publisher gives could not be fetched"},
+		"a web page":              {"en", "prefer", vtt, documents{"t.vtt": "<html>"}, "recognised", "", "what the publisher gives cannot be used"},
+		"a little too long":       {"en", "prefer", vtt, documents{"t.vtt": told(0, 200) + "\n03:19.000 --> 03:21.000\nlate words\n\n03:21.000 --> 03:22.000\ntoo late\n"}, "publisher", "", ""},
 		"no times":                {"en", "prefer", []episode.Link{{URL: "t.html", Type: "text/html"}}, documents{"t.html": "<p>text"}, "recognised", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,6 +84,13 @@ func TestThePublishersTranscriptStandsIn(t *testing.T) {
 			if c.source == "publisher" && (tr.Segments[0].Text != "the publisher says so" || len(tr.Segments[0].Words) != 4) {
 				t.Errorf("%+v", tr.Segments[0])
 			}
+			if c.source == "publisher" {
+				for _, s := range tr.Segments {
+					if last := s.Words[len(s.Words)-1]; s.End > 200 || s.End <= s.Start || last.End > 200 {
+						t.Errorf("beyond the audio's end: %+v", s)
+					}
+				}
+			}
 			warnings := fmt.Sprint(r.Record.Warnings)
 			if !strings.Contains(warnings, c.warning) || c.warning == "" && len(r.Record.Warnings) > 0 {
 				t.Errorf("warnings %s, want %q", warnings, c.warning)
@@ -101,7 +110,7 @@ func gapOf(r *episode.Record, node string) string {
 
 func TestThePublishersChaptersAreTheRecords(t *testing.T) {
 	s := newSetup(t)
-	s.documents = documents{"c.json": `{"version":"1.2.0","chapters":[{"startTime":0,"title":"One"},{"startTime":61.5,"title":"Two"}]}`}
+	s.documents = documents{"c.json": `{"version":"1.2.0","chapters":[{"startTime":0,"title":"One"},{"startTime":61.5,"title":"Two"},{"startTime":200,"title":"After the end"}]}`}
 	ev := event()
 	ev.Chapters = &episode.Link{URL: "c.json"}
 	r, _ := s.enrich(t, s.enricher(t, nil), ev)
@@ -115,6 +124,9 @@ func TestThePublishersChaptersAreTheRecords(t *testing.T) {
 		if c.Source == "publisher" {
 			t.Errorf("chapters %+v", c)
 		}
+	}
+	if got := fmt.Sprint(r.Record.Warnings); got != "[{publisher-chapters publisher-document-unusable what the publisher gives cannot be used}]" {
+		t.Errorf("warnings %s", got)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/earshot-fm/earshot/dag"
 	"github.com/earshot-fm/earshot/dag/episode"
@@ -87,9 +88,14 @@ func (g *nodes) record(ctx context.Context, t *dag.Task) (io.Reader, error) {
 	if err := subject(ctx, t, &r); err != nil {
 		return nil, err
 	}
-	// The publisher's chapters go before ours.
-	if err := input(ctx, t, nodePublisherChapters, &r.Chapters); err != nil {
+	r.Warnings = append(r.Warnings, publisherWarnings(t)...)
+	var published []episode.Chapter
+	if err := input(ctx, t, nodePublisherChapters, &published); err != nil {
 		return nil, err
+	}
+	published = slices.DeleteFunc(published, func(c episode.Chapter) bool { return c.Start >= heard.Duration })
+	if len(published) > 0 { // they go before ours
+		r.Chapters = published
 	}
 	if !missing(t, nodePreview) {
 		b, err := t.Input(nodePreview).Open(ctx)
@@ -163,11 +169,12 @@ func (u Use) note(t *dag.Task) {
 }
 
 const (
-	noteModel  = "model"
-	noteDevice = "device"
-	noteItems  = "items"
-	noteBatch  = "batch"
-	noteWaited = "waited"
+	noteModel   = "model"
+	noteDevice  = "device"
+	noteItems   = "items"
+	noteBatch   = "batch"
+	noteWaited  = "waited"
+	noteProblem = "problem"
 )
 
 // document is a JSON artifact.

@@ -184,8 +184,7 @@ func spoken(segments []episode.Segment) string {
 	return strings.Join(texts, " ")
 }
 
-// subject puts embedding, keywords and, where the publisher gave none, chapters
-// into a record.
+// subject puts embedding, keywords and chapters into a record.
 func subject(ctx context.Context, t *dag.Task, r *episode.Record) error {
 	var e embedded
 	var k telling
@@ -201,8 +200,6 @@ func subject(ctx context.Context, t *dag.Task, r *episode.Record) error {
 		r.Embedding = &episode.Embedding{Model: e.Model, Values: e.Episode}
 	}
 	r.Keywords = nonNil(k.Episode)
-	if r.Chapters == nil { // the publisher's own go first
-		r.Chapters = chaptered(starts, k.Chapters)
-	}
+	r.Chapters = chaptered(starts, k.Chapters)
 	return nil
 }

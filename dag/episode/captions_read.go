@@ -1,11 +1,9 @@
 package episode
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html"
 	"math"
 	"regexp"
 	"slices"
@@ -16,10 +14,14 @@ import (
 
 // ErrNoCaptions is wrapped by ReadCaptions' error for a document that holds no
 // text with times.
-var ErrNoCaptions = errors.New("no captions")
+var ErrNoCaptions = errors.New("captions: nothing to read")
 
-// maxCues bounds a transcript: ten hours with three cues a second.
-const maxCues = 108_000
+const (
+	// maxCues bounds a transcript: ten hours with three cues a second.
+	maxCues = 108_000
+	// latest is where a time is no time any more, but a mistake.
+	latest Seconds = 10_000 * 3600
+)
 
 // ReadCaptions reads a transcript that somebody else wrote: WebVTT, SubRip or
 // the JSON of Podcasting 2.0 (and of whisper's programs), told apart by what is
@@ -28,27 +30,26 @@ const maxCues = 108_000
 // document with one entry a word as it says, else spread over the segment by
 // their length. Confidence is 1: nobody says another.
 func ReadCaptions(doc []byte) ([]Segment, error) {
-	doc = bytes.TrimPrefix(bytes.TrimSpace(doc), []byte("\ufeff"))
-	if !utf8.Valid(doc) {
-		doc = bytes.ToValidUTF8(doc, []byte("\uFFFD"))
-	}
+	text := strings.TrimSpace(DocumentText(doc))
 	var cues []cue
 	var err error
 	switch {
-	case bytes.HasPrefix(doc, []byte("{")) || bytes.HasPrefix(doc, []byte("[")):
-		cues, err = jsonCues(doc)
-	case bytes.Contains(doc, []byte("-->")):
-		cues = textCues(string(doc))
+	case strings.HasPrefix(text, "{") || strings.HasPrefix(text, "["):
+		cues, err = jsonCues(text)
+	case strings.Contains(text, "-->"):
+		cues = textCues(text)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("captions: %w: %w", ErrNoCaptions, err)
+		return nil, fmt.Errorf("%w: %w", ErrNoCaptions, err)
 	}
-	cues = slices.DeleteFunc(cues, func(c cue) bool { return c.text == "" || !(c.End > c.Start) || c.Start < 0 })
+	cues = slices.DeleteFunc(cues, func(c cue) bool {
+		return c.text == "" || !(c.End > c.Start) || c.Start < 0 || c.End > latest
+	})
 	if len(cues) == 0 {
-		return nil, fmt.Errorf("captions: %w: no text with times (WebVTT, SRT and Podcasting 2.0 JSON are read)", ErrNoCaptions)
+		return nil, fmt.Errorf("%w: no text with times (WebVTT, SRT and Podcasting 2.0 JSON are read)", ErrNoCaptions)
 	}
 	if len(cues) > maxCues {
-		return nil, fmt.Errorf("captions: %w: %d cues, and %d are possible", ErrNoCaptions, len(cues), maxCues)
+		return nil, fmt.Errorf("%w: %d cues, and %d are possible", ErrNoCaptions, len(cues), maxCues)
 	}
 	slices.SortStableFunc(cues, func(a, b cue) int {
 		switch {
@@ -59,6 +60,7 @@ func ReadCaptions(doc []byte) ([]Segment, error) {
 		}
 		return 0
 	})
+	cues = joinSimultaneous(cues)
 	// Rolling captions overlap; segments do not.
 	for i := range len(cues) - 1 {
 		cues[i].End = min(cues[i].End, max(cues[i+1].Start, cues[i].Start+shortestCue))
@@ -99,15 +101,38 @@ func SpreadWords(span Span, text string) []Word {
 	return words
 }
 
-// wordByWord tells a document with one entry a word from one with sentences.
+// joinSimultaneous makes one cue of those that start together: two voices, or
+// lines that are shown side by side. What is said twice is said once.
+func joinSimultaneous(cues []cue) []cue {
+	var joined []cue
+	for len(cues) > 0 {
+		c, n := cues[0], 1
+		texts := []string{c.text}
+		for ; n < len(cues) && cues[n].Start == c.Start; n++ {
+			c.End = max(c.End, cues[n].End)
+			if cues[n].text != cues[n-1].text {
+				texts = append(texts, cues[n].text)
+			}
+		}
+		c.text = strings.Join(texts, " ")
+		joined = append(joined, c)
+		cues = cues[n:]
+	}
+	return joined
+}
+
+// wordByWord tells a document with one entry a word from one with sentences,
+// which some languages write without spaces.
 func wordByWord(cues []cue) bool {
-	single := 0
+	const word = 1.0 // second, longer than words are on average
+	single, length := 0, Seconds(0)
 	for _, c := range cues {
-		if !strings.ContainsAny(c.text, " \t") {
+		length += c.Len()
+		if !strings.Contains(c.text, " ") {
 			single++
 		}
 	}
-	return len(cues) >= 8 && single*10 >= len(cues)*8
+	return len(cues) >= 8 && single*10 >= len(cues)*8 && length < word*Seconds(len(cues))
 }
 
 // joinWords makes segments of words: a pause, another speaker, the end of a
@@ -134,43 +159,56 @@ var (
 	// hh:mm:ss.mmm, mm:ss.mmm and SubRip's comma.
 	timeForm   = `(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,9}))?`
 	timingForm = regexp.MustCompile(`^\s*` + timeForm + `\s*-->\s*` + timeForm + `(?:\s.*)?$`)
-	markup     = regexp.MustCompile(`<[^<>]{0,200}>|\{\\[^{}]{0,200}\}`)
-	voice      = regexp.MustCompile(`^\s*<v(?:\.[^\s>]*)?\s+([^<>]{1,200})>`)
+	// Tags, WebVTT's times within a cue, and SubRip's positions; "3 < 4" is text.
+	markup    = regexp.MustCompile(`</?[A-Za-z][^<>]{0,200}>|<[\d:.]{5,20}>|\{\\[^{}]{0,200}\}`)
+	cueNumber = regexp.MustCompile(`^\s*\d{1,6}\s*$`)
+	voice     = regexp.MustCompile(`^\s*<v(?:\.[^\s>]*)?\s+([^<>]{1,200})>`)
 )
 
 // textCues reads WebVTT and SubRip alike: a line of timing, then lines of text
 // until an empty one. What comes before a timing (numbers, names, notes,
 // styles) is no text.
 func textCues(doc string) []cue {
-	doc = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(doc)
 	var cues []cue
-	open := false
-	for line := range strings.SplitSeq(doc, "\n") {
-		if m := timingForm.FindStringSubmatch(line); m != nil {
-			if len(cues) > maxCues {
-				return cues
-			}
-			cues = append(cues, cue{Span: Span{clockTime(m[1:5]), clockTime(m[5:9])}})
-			open = true
-			continue
+	var lines []string // of the last cue
+	end := func() {
+		if len(cues) == 0 {
+			return
 		}
-		if strings.TrimSpace(line) == "" {
-			open = false
-			continue
-		}
-		if open {
-			c := &cues[len(cues)-1]
+		c := &cues[len(cues)-1]
+		for i, line := range lines {
 			if v := voice.FindStringSubmatch(line); v != nil {
 				c.speaker = v[1]
 			}
-			c.text = plain(c.text + " " + markup.ReplaceAllString(line, ""))
+			lines[i] = markup.ReplaceAllString(line, "")
+		}
+		c.text = plain(strings.Join(lines, " "))
+		lines = nil
+	}
+	open := false
+	for line := range strings.SplitSeq(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(doc), "\n") {
+		timing := timingForm.FindStringSubmatch(line)
+		switch {
+		case timing != nil:
+			// A cue's number that no empty line parts from the cue before.
+			if n := len(lines); n > 1 && cueNumber.MatchString(lines[n-1]) {
+				lines = lines[:n-1]
+			}
+			end()
+			if len(cues) > maxCues {
+				return cues
+			}
+			cues = append(cues, cue{Span: Span{clockTime(timing[1:5]), clockTime(timing[5:9])}})
+			open = true
+		case strings.TrimSpace(line) == "":
+			open = false
+		case open:
+			lines = append(lines, line)
 		}
 	}
+	end()
 	return cues
 }
-
-// plain resolves entities and closes up white space.
-func plain(s string) string { return strings.Join(strings.Fields(html.UnescapeString(s)), " ") }
 
 func clockTime(parts []string) Seconds {
 	var n [3]float64
@@ -187,7 +225,7 @@ func clockTime(parts []string) Seconds {
 
 // jsonCues reads {"segments": [{startTime, endTime, body, speaker}]} of
 // Podcasting 2.0, and [{start, end, text}] with or without an object around it.
-func jsonCues(doc []byte) ([]cue, error) {
+func jsonCues(doc string) ([]cue, error) {
 	type entry struct {
 		StartTime jsonTime `json:"startTime"`
 		EndTime   jsonTime `json:"endTime"`
@@ -202,9 +240,9 @@ func jsonCues(doc []byte) ([]cue, error) {
 	}
 	var err error
 	if doc[0] == '[' {
-		err = json.Unmarshal(doc, &whole.Segments)
+		err = json.Unmarshal([]byte(doc), &whole.Segments)
 	} else {
-		err = json.Unmarshal(doc, &whole)
+		err = json.Unmarshal([]byte(doc), &whole)
 	}
 	if err != nil {
 		return nil, err

@@ -1,11 +1,13 @@
 package episode
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"testing"
+	"unicode/utf16"
 )
 
 func TestCaptionsOfOthersAreRead(t *testing.T) {
@@ -18,7 +20,18 @@ func TestCaptionsOfOthersAreRead(t *testing.T) {
 		"overlapping":   {"WEBVTT\n\n00:01.000 --> 00:04.000\none\n\n00:02.000 --> 00:05.000\ntwo\n", "1–2 one|2–5 two"},
 		"out of order":  {"WEBVTT\n\n00:04.000 --> 00:05.000\nb\n\n00:01.000 --> 00:02.000\na\n", "1–2 a|4–5 b"},
 		"word by word":  {wordy(), "0–1.8 This is it.|2–4.1 a b c d e f"},
-		"without blank": {"1\n00:00:01,000 --> 00:00:02,000\none\n2\n00:00:02,000 --> 00:00:03,000\ntwo", "1–2 one 2|2–3 two"},
+		"together":      {"WEBVTT\n\n00:01.000 --> 00:03.000\none\n\n00:01.000 --> 00:04.000\none\n\n00:01.000 --> 00:02.000\ntwo\n", "1–4 one two"},
+		"no tags":       {"WEBVTT\n\n00:01.000 --> 00:02.000\n3 < 4 and <00:01.500><c.x>5</c> > 2\n", "1–2 3 < 4 and 5 > 2"},
+		"controls":      {"WEBVTT\n\n00:01.000 --> 00:02.000\n\x1b[31mre\x00d&#27;\tand\u0085on\n", "1–2 [31mred and on"},
+		"absurd times":  {`{"segments":[{"startTime":1,"endTime":2,"body":"x"},{"startTime":3,"endTime":1e300,"body":"y"}]}`, "1–2 x"},
+		"no spaces":     {spaceless(), "0–3 你好。|3–6 你好。|6–9 你好。|9–12 你好。|12–15 你好。|15–18 你好。|18–21 你好。|21–24 你好。"},
+		"UTF-16":        {"\xff\xfe" + sixteen("WEBVTT\n\n00:01.000 --> 00:02.000\né𝄞\n", binary.LittleEndian), "1–2 é𝄞"},
+		"UTF-16, big":   {"\xfe\xff" + sixteen(`[{"start":1,"end":2,"text":"é"}]`, binary.BigEndian), "1–2 é"},
+		"Windows-1252":  {"1\n00:00:01,000 --> 00:00:02,000\ncaf\xe9 \x96 \x93oui\x94\n", "1–2 café – “oui”"},
+		"damaged":       {"1\n00:00:01,000 --> 00:00:02,000\ncafé olé \xe9\n", "1–2 café olé \uFFFD"},
+		"mark, space":   {"\ufeff\n [{\"start\":1,\"end\":2,\"text\":\"x\"}]", "1–2 x"},
+		"hours":         {"100:00:00,000 --> 100:00:01,000\nlate\n", "360000–360001 late"},
+		"without blank": {"1\n00:00:01,000 --> 00:00:02,000\none\n2\n00:00:02,000 --> 00:00:03,000\ntwo", "1–2 one|2–3 two"},
 	} {
 		segments, err := ReadCaptions([]byte(c.doc))
 		if err != nil {
@@ -50,6 +63,23 @@ func wordy() string {
 	return `{"segments":[` + strings.Join(entries, ",") + "]}"
 }
 
+// spaceless is a transcript of sentences in a language without spaces.
+func spaceless() string {
+	var b strings.Builder
+	for i := range 8 {
+		fmt.Fprintf(&b, "00:%02d.000 --> 00:%02d.000\n你好。\n\n", 3*i, 3*i+3)
+	}
+	return b.String()
+}
+
+func sixteen(s string, order binary.AppendByteOrder) string {
+	var b []byte
+	for _, u := range utf16.Encode([]rune(s)) {
+		b = order.AppendUint16(b, u)
+	}
+	return string(b)
+}
+
 func TestWhatIsNoCaptionIsRefused(t *testing.T) {
 	for _, doc := range []string{"", "just words", "<html><body>Not found</body></html>", "{}", "[", `{"segments":[{"startTime":"soon","body":"x"}]}`, "WEBVTT\n\n00:05.000 --> 00:01.000\nbackwards\n"} {
 		if s, err := ReadCaptions([]byte(doc)); !errors.Is(err, ErrNoCaptions) {
@@ -73,13 +103,13 @@ func TestOurOwnCaptionsAreReadAgain(t *testing.T) {
 }
 
 func TestChaptersAreRead(t *testing.T) {
-	doc := `{"version":"1.2.0","chapters":[{"startTime":60,"title":"Two &amp; more"},{"startTime":0,"title":"One"},{"startTime":30,"toc":false,"title":"an image"},{"startTime":90,"title":" "}]}`
+	doc := `{"version":"1.2.0","chapters":[{"startTime":60,"title":"Two &amp; more"},{"startTime":0,"title":"<i>One</i>"},{"startTime":30,"toc":false,"title":"an image"},{"startTime":90,"title":"<b> </b>"}]}`
 	got, err := ReadChapters([]byte(doc))
 	if err != nil || fmt.Sprint(got) != "[{0 One } {60 Two & more }]" {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, doc := range []string{"", "[]", `{"chapters":[]}`, `{"chapters":[{"startTime":"x","title":"y"}]}`} {
-		if got, err := ReadChapters([]byte(doc)); err == nil {
+		if got, err := ReadChapters([]byte(doc)); !errors.Is(err, ErrNoChapters) {
 			t.Errorf("%q: %v", doc, got)
 		}
 	}

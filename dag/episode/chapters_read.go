@@ -1,11 +1,15 @@
 package episode
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 )
+
+// ErrNoChapters is wrapped by ReadChapters' error for a document that holds no
+// chapters.
+var ErrNoChapters = errors.New("chapters: nothing to read")
 
 // maxChapters bounds what a document may hold.
 const maxChapters = 1000
@@ -21,20 +25,20 @@ func ReadChapters(doc []byte) ([]Chapter, error) {
 			TOC       *bool    `json:"toc"`
 		} `json:"chapters"`
 	}
-	if err := json.Unmarshal(bytes.TrimPrefix(bytes.TrimSpace(doc), []byte("\ufeff")), &d); err != nil {
-		return nil, fmt.Errorf("chapters: not Podcasting 2.0 JSON: %w", err)
+	if err := json.Unmarshal([]byte(DocumentText(doc)), &d); err != nil {
+		return nil, fmt.Errorf("%w: not Podcasting 2.0 JSON: %w", ErrNoChapters, err)
 	}
 	if len(d.Chapters) > maxChapters {
-		return nil, fmt.Errorf("chapters: %d of them, and %d are possible", len(d.Chapters), maxChapters)
+		return nil, fmt.Errorf("%w: %d of them, and %d are possible", ErrNoChapters, len(d.Chapters), maxChapters)
 	}
 	var out []Chapter
 	for _, c := range d.Chapters {
-		if title := plain(c.Title); title != "" && c.StartTime.seconds >= 0 && (c.TOC == nil || *c.TOC) {
+		if title := plain(markup.ReplaceAllString(c.Title, "")); title != "" && c.StartTime.seconds >= 0 && (c.TOC == nil || *c.TOC) {
 			out = append(out, Chapter{Start: Seconds(c.StartTime.seconds), Title: title})
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("chapters: none has a title and a time")
+		return nil, fmt.Errorf("%w: none has a title and a time", ErrNoChapters)
 	}
 	slices.SortStableFunc(out, func(a, b Chapter) int {
 		switch {
