@@ -1,8 +1,11 @@
 package feature
 
 import (
+	"fmt"
 	"math"
 	"sync"
+
+	"github.com/earshot-fm/earshot/audio"
 )
 
 // FrontEnd computes log-mel frames. Its tables never change after New, and any
@@ -52,6 +55,16 @@ func New(c Config) (*FrontEnd, error) {
 	f.silence = f.compress(0)
 	f.scratch.New = func() any { return f.workspace() }
 	return f, nil
+}
+
+// NewForTape is New for a front end that is given a tape's samples: one at
+// another rate is an error, since it would hear everything too high or too low.
+func NewForTape(c Config) (*FrontEnd, error) {
+	f, err := New(c)
+	if err == nil && f.config.SampleRate != audio.TapeRate {
+		return nil, fmt.Errorf("front end: sample_rate: %d Hz, but a tape has %d", f.config.SampleRate, audio.TapeRate)
+	}
+	return f, err
 }
 
 func (f *FrontEnd) workspace() *workspace {

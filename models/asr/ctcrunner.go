@@ -155,11 +155,8 @@ func NewCTCRunner(m *models.Model) (*CTCRunner, error) {
 		}
 		return r, nil
 	}
-	if r.front, err = feature.New(feature.Config(*f.Frontend)); err != nil {
+	if r.front, err = feature.NewForTape(feature.Config(*f.Frontend)); err != nil {
 		return fail("%w", err)
-	}
-	if rate := r.front.Config().SampleRate; rate != audio.TapeRate {
-		return fail("frontend.sample_rate: %d Hz, but a tape has %d", rate, audio.TapeRate)
 	}
 	mels := fmt.Sprint(r.front.Config().Mels)
 	switch {

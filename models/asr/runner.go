@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/earshot-fm/earshot/audio"
 	"github.com/earshot-fm/earshot/audio/feature"
 	"github.com/earshot-fm/earshot/models"
 )
@@ -42,10 +41,7 @@ func NewRunner(m *models.Model) (*Runner, error) {
 	if f.Frontend == nil || len(f.Sessions) != 1 {
 		return nil, fmt.Errorf("asr: model %s: a model of family %q has a frontend and one session", f.Ref(), Family)
 	}
-	if f.Frontend.SampleRate != audio.TapeRate {
-		return nil, fmt.Errorf("asr: model %s: frontend.sample_rate: %d Hz, but a tape has %d", f.Ref(), f.Frontend.SampleRate, audio.TapeRate)
-	}
-	front, err := feature.New(feature.Config(*f.Frontend))
+	front, err := feature.NewForTape(feature.Config(*f.Frontend))
 	if err != nil {
 		return nil, fmt.Errorf("asr: model %s: %w", f.Ref(), err)
 	}

@@ -79,7 +79,7 @@ func New(m *models.Model, q models.Queue[Window, LogP]) (*Identifier, error) {
 	if m.Manifest.Frontend == nil {
 		return nil, fmt.Errorf("langid: model %s: no front end", d.ref)
 	}
-	if d.front, err = feature.New(feature.Config(*m.Manifest.Frontend)); err != nil {
+	if d.front, err = feature.NewForTape(feature.Config(*m.Manifest.Frontend)); err != nil {
 		return nil, fmt.Errorf("langid: model %s: %w", d.ref, err)
 	}
 	d.samples = d.front.Config().Samples(WindowFrames)

@@ -13,7 +13,10 @@ func TestManifestsMistakesAreNamed(t *testing.T) {
 		"windows ≥ 1":               func(m *models.Model) { m.Manifest.Params["windows"] = 0 },
 		"parameters.window:":        func(m *models.Model) { m.Manifest.Params["window"] = 1 },
 		"parameters.window_seconds": func(m *models.Model) { m.Manifest.Params["window_seconds"] = 3 },
-		"labels[1]":                 func(m *models.Model) { m.Manifest.Labels[1] = models.Label{Name: "English"} },
+		"8000 Hz": func(m *models.Model) {
+			m.Manifest.Frontend.SampleRate, m.Manifest.Frontend.MaxHz = 8000, 4000
+		},
+		"labels[1]": func(m *models.Model) { m.Manifest.Labels[1] = models.Label{Name: "English"} },
 	}
 	waveform := map[string]func(*models.Model){
 		"without":                        func(m *models.Model) { m.Manifest.Frontend = builtIn(t).Manifest.Frontend },

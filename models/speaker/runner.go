@@ -59,7 +59,7 @@ func frontEnd(m *models.Model) (*feature.FrontEnd, error) {
 	case c.Family == familyWaveform && c.Frontend == nil:
 		return nil, nil
 	case c.Family == familyLogMel && c.Frontend != nil:
-		front, err := feature.New(feature.Config(*c.Frontend))
+		front, err := feature.NewForTape(feature.Config(*c.Frontend))
 		if err != nil {
 			return nil, fmt.Errorf("speaker: model %s: %w", c.Ref(), err)
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/earshot-fm/earshot/audio"
+	"github.com/earshot-fm/earshot/audio/feature"
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/modelstest"
@@ -263,8 +264,13 @@ func TestAnEmbeddingThatIsNoNumberIsAnError(t *testing.T) {
 
 func TestManifestsMistakesAreNamed(t *testing.T) {
 	modelstest.Mistakes(t, tiny, modelstest.Uses(NewRunner, New), map[string]func(*models.Model){
-		"family":      func(m *models.Model) { m.Manifest.Family = "ctc" },
-		"without":     func(m *models.Model) { m.Manifest.Family = familyLogMel },
+		"family":  func(m *models.Model) { m.Manifest.Family = "ctc" },
+		"without": func(m *models.Model) { m.Manifest.Family = familyLogMel },
+		"8000 Hz": func(m *models.Model) {
+			front := models.Frontend(feature.Default())
+			front.SampleRate, front.MaxHz = 8000, 4000
+			m.Manifest.Family, m.Manifest.Frontend = familyLogMel, &front
+		},
 		"one session": func(m *models.Model) { m.Manifest.Outputs = nil },
 		"threshold":   func(m *models.Model) { m.Manifest.Params["threshold"] = 0 },
 		"min_speaker": func(m *models.Model) { m.Manifest.Params["min_speaker"] = -1 },

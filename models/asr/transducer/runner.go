@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/earshot-fm/earshot/audio"
 	"github.com/earshot-fm/earshot/audio/feature"
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/asr"
@@ -79,11 +78,8 @@ func NewRunner(m *models.Model) (*Runner, error) {
 		return fail("a model of family %q has a frontend and two sessions, the encoder first, with two inputs and two outputs", Family)
 	}
 	var err error
-	if r.front, err = feature.New(feature.Config(*f.Frontend)); err != nil {
+	if r.front, err = feature.NewForTape(feature.Config(*f.Frontend)); err != nil {
 		return fail("%w", err)
-	}
-	if rate := r.front.Config().SampleRate; rate != audio.TapeRate {
-		return fail("frontend.sample_rate: %d Hz, but a tape has %d", rate, audio.TapeRate)
 	}
 	if r.vocabulary, err = asr.LoadVocabulary(m, r.params.Blank); err != nil {
 		return fail("%w", err)
