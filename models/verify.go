@@ -197,8 +197,7 @@ func hasShape(p Port, got []int64, batch int) bool {
 // allFinite tells whether a tensor's elements are all finite.
 func allFinite(t Tensor) bool {
 	d, ok := t.Elements().([]float32)
-	// NaN and the infinities alone give no zero here.
-	return !ok || !slices.ContainsFunc(d, func(x float32) bool { return x-x != 0 })
+	return !ok || !slices.ContainsFunc(d, notFiniteFloat)
 }
 
 // bitsOf gives a tensor's elements as bits.

@@ -77,12 +77,12 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Wind
 	if err != nil {
 		return nil, fmt.Errorf("ads: %w", err)
 	}
-	p, err := models.Elements[float32](out["probability"])
+	p, shape, err := models.Floats(out, "probability")
 	if err != nil {
 		return nil, fmt.Errorf("ads: %w", err)
 	}
-	if len(p) < len(batch) {
-		return nil, fmt.Errorf("ads: %d probabilities for %d windows", len(p), len(batch))
+	if len(p) != max(2, len(batch)) {
+		return nil, fmt.Errorf("ads: output \"probability\" has shape %v for %d windows", shape, len(batch))
 	}
 	return p[:len(batch):len(batch)], nil
 }

@@ -187,3 +187,11 @@ func TestACTCModelTranscribesATape(t *testing.T) {
 		}
 	}
 }
+
+func TestAModelThatGivesNoNumbersIsAnError(t *testing.T) {
+	piece := Piece{Samples: make([]float32, audio.TapeRate)}
+	for _, c := range ctcModels {
+		modelstest.NaN(t, modelstest.Direct[Piece, Posteriors](t, modelstest.Folder(t, c.folder), NewCTCRunner), piece)
+	}
+	modelstest.NaN(t, modelstest.Direct[Piece, Posteriors](t, modelstest.BuiltIn(t, "earshot-en"), NewRunner), piece)
+}

@@ -283,7 +283,9 @@ func (r *CTCRunner) run(ctx context.Context, session models.Session, batch []Pie
 		}
 		logp := slices.Clone(logits[row*steps*r.classes:][:own*r.classes])
 		for s := range own {
-			logSoftmax(logp[s*r.classes:][:r.classes])
+			if !logSoftmax(logp[s*r.classes:][:r.classes]) {
+				return fmt.Errorf("output %s has values that are not finite: at step %d of the piece at %.2f s", r.output, s, float64(batch[i].Start))
+			}
 		}
 		heard[i] = Posteriors{Classes: r.classes, LogP: logp}
 	}
@@ -383,8 +385,9 @@ func standardise(x []float32) {
 }
 
 // logSoftmax turns logits into log-probabilities, in place; log-probabilities
-// stay what they are.
-func logSoftmax(row []float32) {
+// stay what they are, and -Inf among them too. It is false for logits that give
+// none.
+func logSoftmax(row []float32) bool {
 	top := slices.Max(row)
 	var sum float64
 	for _, v := range row {
@@ -394,4 +397,5 @@ func logSoftmax(row []float32) {
 	for i := range row {
 		row[i] -= shift
 	}
+	return shift-shift == 0
 }

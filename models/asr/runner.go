@@ -92,17 +92,13 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Piec
 	if err != nil {
 		return nil, fmt.Errorf("asr: recognise %d pieces of up to %.1f s: %w", len(batch), r.front.Config().Seconds(length), err)
 	}
-	output, ok := outputs["logp"]
-	if !ok {
-		return nil, fmt.Errorf("asr: the graph has no output \"logp\"")
+	logp, shape, err := models.Floats(outputs, "logp")
+	if err != nil {
+		return nil, fmt.Errorf("asr: %w", err)
 	}
-	shape, steps := output.Shape(), length/stride
+	steps := length / stride
 	if len(shape) != 3 || shape[0] != int64(rows) || shape[1] != int64(steps) || shape[2] != int64(r.classes) {
 		return nil, fmt.Errorf("asr: the graph's output logp has shape %v, want [%d %d %d]", shape, rows, steps, r.classes)
-	}
-	logp, err := models.Elements[float32](output)
-	if err != nil {
-		return nil, fmt.Errorf("asr: output logp: %w", err)
 	}
 	heard := make([]Posteriors, len(batch))
 	for i, p := range batch {

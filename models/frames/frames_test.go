@@ -74,3 +74,9 @@ func TestATrackIsAsLongAsItsTape(t *testing.T) {
 		}
 	}
 }
+
+func TestAModelThatGivesNoNumbersIsAnError(t *testing.T) {
+	m := modelstest.BuiltIn(t, "earshot-vad")
+	q := modelstest.Direct[frames.Window, frames.Scores](t, m, frames.NewRunner)
+	modelstest.NaN(t, q, frames.Window{LogMel: make([]float32, frames.WindowFrames*m.Manifest.Frontend.Mels)})
+}

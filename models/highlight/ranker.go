@@ -65,12 +65,12 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Item
 	if err != nil {
 		return nil, fmt.Errorf("highlight: %w", err)
 	}
-	scores, err := models.Elements[float32](out[r.output])
+	scores, shape, err := models.Floats(out, r.output)
 	if err != nil {
 		return nil, fmt.Errorf("highlight: %w", err)
 	}
-	if len(scores) < n {
-		return nil, fmt.Errorf("highlight: %d scores for %d candidates", len(scores), n)
+	if len(scores) != len(table)/Count {
+		return nil, fmt.Errorf("highlight: output %q has shape %v for %d candidates", r.output, shape, n)
 	}
 	answers := make([]Scores, len(batch))
 	for i, it := range batch {

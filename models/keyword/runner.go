@@ -61,12 +61,12 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch [][]in
 	if err != nil {
 		return nil, fmt.Errorf("keyword: %w", err)
 	}
-	w, err := models.Elements[float32](out["weight"])
+	w, shape, err := models.Floats(out, "weight")
 	if err != nil {
-		return nil, fmt.Errorf("keyword: output weight: %w", err)
+		return nil, fmt.Errorf("keyword: %w", err)
 	}
 	if len(w) != len(ids) {
-		return nil, fmt.Errorf("keyword: %d weights for %d words", len(w), len(ids))
+		return nil, fmt.Errorf("keyword: output \"weight\" has shape %v for %d words", shape, len(ids))
 	}
 	weights := make([][]float32, len(batch))
 	for i, rows := range batch {

@@ -112,3 +112,8 @@ func TestAnswersAreDistributions(t *testing.T) {
 		}
 	})
 }
+
+func TestAModelThatGivesNoNumbersIsAnError(t *testing.T) {
+	m := builtIn(t)
+	modelstest.NaN(t, open(t, m), Window{make([]float32, WindowFrames*m.Manifest.Frontend.Mels)})
+}

@@ -3,6 +3,7 @@ package modelstest
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -29,6 +30,34 @@ func Failures(t testing.TB, sound *audio.Tape, run func(context.Context, audio.R
 	if err := run(ctx, sound); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled episode gives %v", err)
 	}
+}
+
+// NaN checks that a model which gives no numbers is an error of the item: what
+// a task would make of them looks like an answer.
+func NaN[In, Out any](t testing.TB, q Queue[In, Out], item In) {
+	t.Helper()
+	lost := models.Sessions{}
+	for name, session := range q.Sessions {
+		lost[name] = nanSession{session}
+	}
+	q.Sessions = lost
+	if _, err := q.Do(t.Context(), item); err == nil || !strings.Contains(err.Error(), "not finite") {
+		t.Errorf("a model that gives NaN: error %v", err)
+	}
+}
+
+type nanSession struct{ models.Session }
+
+func (s nanSession) Run(ctx context.Context, inputs map[string]models.Tensor) (map[string]models.Tensor, error) {
+	outputs, err := s.Session.Run(ctx, inputs)
+	for _, t := range outputs {
+		if values, ok := t.Elements().([]float32); ok {
+			for i := range values {
+				values[i] = float32(math.NaN())
+			}
+		}
+	}
+	return outputs, err
 }
 
 // Mistakes checks that what is wrong with a manifest is named: each change to

@@ -62,12 +62,12 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []word
 	if err != nil {
 		return nil, fmt.Errorf("passage: %w", err)
 	}
-	v, err := models.Elements[float32](out["embedding"])
+	v, shape, err := models.Floats(out, "embedding")
 	if err != nil {
-		return nil, fmt.Errorf("passage: output embedding: %w", err)
+		return nil, fmt.Errorf("passage: %w", err)
 	}
-	if len(v) < len(batch)*r.width {
-		return nil, fmt.Errorf("passage: %d values for %d texts of %d", len(v), len(batch), r.width)
+	if len(v) != max(2, len(batch))*r.width {
+		return nil, fmt.Errorf("passage: output \"embedding\" has shape %v for %d texts of %d values", shape, len(batch), r.width)
 	}
 	vectors := make([][]float32, len(batch))
 	for i := range vectors {

@@ -4,6 +4,7 @@ package rows
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/earshot-fm/earshot/models"
@@ -18,8 +19,12 @@ type Answers struct {
 // Run takes items through a graph of one input, [items, shape...]. A lone item
 // runs beside a copy of itself, so that a batch's size does not show in its
 // answer: the kernels for one row round otherwise than those for many. Its
-// errors are the session's, and an item of another size than the shape's.
+// errors are the session's, a batch without items, and an item of another size
+// than the shape's.
 func Run(ctx context.Context, s models.Session, input string, items [][]float32, shape ...int64) (Answers, error) {
+	if len(items) == 0 {
+		return Answers{}, errors.New("a batch without items")
+	}
 	size := int64(1)
 	for _, d := range shape {
 		size *= d
@@ -40,18 +45,13 @@ func Run(ctx context.Context, s models.Session, input string, items [][]float32,
 }
 
 // Of gives each item its row of an output, and the row's shape. An output of
-// one row only, where there are more items, is an error, as is one that is
-// not float32.
+// one row only, where there are more items, is an error, as is what models.Floats
+// refuses.
 func (a Answers) Of(output string) (each [][]float32, shape []int64, err error) {
-	t, ok := a.tensors[output]
-	if !ok {
-		return nil, nil, fmt.Errorf("the graph gave no output %q", output)
-	}
-	values, err := models.Elements[float32](t)
+	values, shape, err := models.Floats(a.tensors, output)
 	if err != nil {
-		return nil, nil, fmt.Errorf("output %q: %w", output, err)
+		return nil, nil, err
 	}
-	shape = t.Shape()
 	if len(shape) == 0 || shape[0] != int64(a.rows) {
 		return nil, nil, fmt.Errorf("output %q has shape %v for %d items: its first dimension must be the batch", output, shape, a.rows)
 	}

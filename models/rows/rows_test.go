@@ -50,6 +50,9 @@ func TestWhatDoesNotFitIsNamed(t *testing.T) {
 	if _, err := rows.Run(t.Context(), new(echo), "x", [][]float32{{1, 2}}, 3); err == nil || !strings.Contains(err.Error(), "2 values") {
 		t.Errorf("an item too short: %v", err)
 	}
+	if _, err := rows.Run(t.Context(), new(echo), "x", nil, 3); err == nil || !strings.Contains(err.Error(), "without items") {
+		t.Errorf("no items: %v", err)
+	}
 	answers, err := rows.Run(t.Context(), new(echo), "x", [][]float32{{1, 2}, {3, 4}}, 2)
 	if err != nil {
 		t.Fatal(err)

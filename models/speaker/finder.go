@@ -76,13 +76,9 @@ func (f *Finder) Find(ctx context.Context, tape audio.Reader, speech []episode.S
 	if err != nil {
 		return nil, usage, fmt.Errorf("speaker: %w", err)
 	}
-	for i, e := range embeddings {
+	for _, e := range embeddings {
 		if len(e) != len(embeddings[0]) {
 			return nil, usage, fmt.Errorf("speaker: model %s: embeddings of %d and of %d values", f.ref, len(embeddings[0]), len(e))
-		}
-		// NaN and the infinities alone give no zero here. Nothing is nearest to them.
-		if slices.ContainsFunc(e, func(x float32) bool { return x-x != 0 }) {
-			return nil, usage, fmt.Errorf("speaker: model %s: the embedding of the speech at %.2f s has values that are not finite", f.ref, float64(places[i].heard.Start))
 		}
 	}
 	labels, n := cluster(embeddings, f.params.Threshold)

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/earshot-fm/earshot/audio"
@@ -244,24 +243,6 @@ func TestFailuresArriveWithTheirCause(t *testing.T) {
 	})
 }
 
-// lost is a queue whose model gives no numbers.
-type lost struct{}
-
-func (lost) Do(context.Context, Window) (models.Answer[Embedding], error) {
-	return models.Answer[Embedding]{Value: Embedding{1, float32(math.NaN())}}, nil
-}
-
-func TestAnEmbeddingThatIsNoNumberIsAnError(t *testing.T) {
-	f, err := New(tiny(t), lost{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tape, speech := dialogue(t, [2]float64{100, 5})
-	if _, _, err := f.Find(t.Context(), tape, speech); err == nil || !strings.Contains(err.Error(), "the embedding of the speech at 0.50 s has values that are not finite") {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestManifestsMistakesAreNamed(t *testing.T) {
 	modelstest.Mistakes(t, tiny, modelstest.Uses(NewRunner, New), map[string]func(*models.Model){
 		"family":  func(m *models.Model) { m.Manifest.Family = "ctc" },
@@ -276,4 +257,8 @@ func TestManifestsMistakesAreNamed(t *testing.T) {
 		"min_speaker": func(m *models.Model) { m.Manifest.Params["min_speaker"] = -1 },
 		"no_such":     func(m *models.Model) { m.Manifest.Params["no_such"] = 1 },
 	})
+}
+
+func TestAModelThatGivesNoNumbersIsAnError(t *testing.T) {
+	modelstest.NaN(t, modelstest.Direct[Window, Embedding](t, tiny(t), NewRunner), Window{make([]float32, windowSamples)})
 }

@@ -59,6 +59,9 @@ func (r *Runner) decode(ctx context.Context, session models.Session, under []*ut
 			}
 		}
 		for row, u := range under {
+			if top := slices.Max(logits[row*width:][:width]); top-top != 0 {
+				return fmt.Errorf("output %s has values that are not finite: at step %d of %d", portLogits, u.at, u.steps)
+			}
 			if u.hear(logits[row*width:][:width], r) {
 				for i, s := range r.states {
 					for layer := range s.layers {

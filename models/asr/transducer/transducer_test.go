@@ -259,3 +259,10 @@ func TestMistakesInAManifestAreNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestAModelThatGivesNoNumbersIsAnError(t *testing.T) {
+	for _, name := range transducers {
+		q := modelstest.Direct[asr.Piece, Heard](t, modelstest.Folder(t, "../../parity/"+name), NewRunner)
+		modelstest.NaN(t, q, asr.Piece{Samples: make([]float32, audio.TapeRate)})
+	}
+}

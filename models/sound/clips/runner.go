@@ -53,11 +53,15 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Clip
 	} else {
 		out, err = r.runClips(ctx, sessions[r.file], batch)
 	}
-	for i := 0; err == nil && i < len(out); i++ {
-		err = r.probabilities(out[i])
-	}
 	if err != nil {
 		return nil, fmt.Errorf("clips: model %s: %w", r.ref, err)
+	}
+	if r.sigmoid {
+		for _, scores := range out {
+			for i, v := range scores {
+				scores[i] = float32(1 / (1 + math.Exp(-float64(v))))
+			}
+		}
 	}
 	return out, nil
 }
@@ -96,28 +100,14 @@ func (r *Runner) runPatches(ctx context.Context, s models.Session, batch []Clip)
 		if err != nil {
 			return nil, err
 		}
-		scores, ok := answers[r.out]
-		if !ok {
-			return nil, fmt.Errorf("the graph gave no output %q", r.out)
+		scores, shape, err := models.Floats(answers, r.out)
+		if err != nil {
+			return nil, err
 		}
-		if out[i], err = models.Elements[float32](scores); err != nil {
-			return nil, fmt.Errorf("output %q: %w", r.out, err)
-		}
-		if shape := scores.Shape(); len(shape) != 2 || shape[0] != int64(r.patches) || shape[1] != int64(r.classes) {
+		out[i] = scores
+		if len(shape) != 2 || shape[0] != int64(r.patches) || shape[1] != int64(r.classes) {
 			return nil, fmt.Errorf("output %q has shape %v for a waveform of %d samples, want [%d, %d]: parameters.clip's window and hop, and the labels, must be the model's", r.out, shape, r.samples(), r.patches, r.classes)
 		}
 	}
 	return out, nil
-}
-
-func (r *Runner) probabilities(s Scores) error {
-	for i, v := range s {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return fmt.Errorf("output %q: the score of label %d is %g", r.out, i%r.classes, v)
-		}
-		if r.sigmoid {
-			s[i] = float32(1 / (1 + math.Exp(-float64(v))))
-		}
-	}
-	return nil
 }

@@ -207,12 +207,9 @@ func (r *Runner) sequences(ctx context.Context, session models.Session, batch []
 
 // values are an output's numbers, of which there must be so many.
 func values(answers map[string]models.Tensor, name string, want int) ([]float32, error) {
-	v, err := models.Elements[float32](answers[name])
+	v, shape, err := models.Floats(answers, name)
 	if err == nil && len(v) != want {
-		err = fmt.Errorf("it has shape %v, want %d values", answers[name].Shape(), want)
+		err = fmt.Errorf("output %q has shape %v, want %d values", name, shape, want)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("output %q: %w", name, err)
-	}
-	return v, nil
+	return v, err
 }

@@ -270,3 +270,9 @@ func TestManifestsMistakesAreNamed(t *testing.T) {
 		"sample_rate":                       func(m *models.Model) { m.Manifest.Params["sample_rate"] = 8000 },
 	})
 }
+
+func TestAModelThatGivesNoNumbersIsAnError(t *testing.T) {
+	for folder := range exports {
+		modelstest.NaN(t, open(t, load(t, folder)), Stretch{Samples: make([]float32, contextSamples+Steps*stepSamples)})
+	}
+}
