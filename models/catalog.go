@@ -225,8 +225,12 @@ func (m *mistakes) checkLabels(f *Manifest) {
 	} else if _, ok := f.Files[f.LabelsFile]; !ok && f.LabelsFile != "" {
 		m.add("labels_file", "%q is not in files", f.LabelsFile)
 	}
+	m.checkEachLabel(f.Labels)
+}
+
+func (m *mistakes) checkEachLabel(labels []Label) {
 	seen := map[string]bool{}
-	for i, l := range f.Labels {
+	for i, l := range labels {
 		at := fmt.Sprintf("labels[%d]", i)
 		if l.Name == "" {
 			m.add(at+".name", "is missing")
@@ -252,6 +256,7 @@ func (m *mistakes) fillLabels(model *Model) {
 	if err != nil {
 		m.add("labels_file", "%s: %v", f.LabelsFile, err)
 	}
+	m.checkEachLabel(f.Labels)
 }
 
 func (m *mistakes) checkPorts(path string, ports []Port) {

@@ -6,9 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 func fixture(t testing.TB, name string) []byte {
@@ -123,6 +126,8 @@ func TestLoadNamesEachMistake(t *testing.T) {
 		"cost":             {"max_cost: 160", "max_cost: -1", "batch.max_cost: want 0 (no bound) or more, got -1"},
 		"label":            {"{name: Speech}", "{name: Music}", `labels[1].name: "Music" is given twice`},
 		"threshold":        {"threshold: 0.5", "threshold: 50", "labels[0].threshold: want 0 to 1, got 50"},
+		"no number":        {"threshold: 0.5", "threshold: .nan", "labels[0].threshold: want a number, got \".nan\""},
+		"no cost":          {"max_cost: 160", "max_cost: .NaN", "batch.max_cost: want a number, got \".NaN\""},
 		"front end":        {"window: 400", "window: 600", "frontend.window: want 1 sample or more, at most fft"},
 		"above half":       {"max_hz: 7600", "max_hz: 9000", "frontend.max_hz: want at most half of sample_rate"},
 		"front end's kind": {"logmel", "mfcc", `frontend.kind: want "logmel", "whisper", "nemo" or "ced", got "mfcc"`},
@@ -205,4 +210,29 @@ func FuzzLoad(f *testing.F) {
 			t.Error("a model without a name was loaded")
 		}
 	})
+}
+
+// field is a length-delimited field of a protobuf message.
+func field(num protowire.Number, content []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(nil, num, protowire.BytesType), content)
+}
+
+func TestGraphsWithinGraphsHaveAnEnd(t *testing.T) {
+	var graph []byte
+	for range 2 * deepest {
+		graph = field(graphNode, field(nodeAttribute, field(attributeGraph, graph)))
+	}
+	if _, err := ReadGraph(field(modelGraph, graph)); !errors.Is(err, ErrNotONNX) || !strings.Contains(err.Error(), "within one another") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// onnxruntime puts a function's body in the place of its calls.
+func TestTensorsOfAFunctionAreListed(t *testing.T) {
+	location := slices.Concat(field(entryKey, []byte("location")), field(entryValue, []byte("../secret")))
+	constant := field(nodeAttribute, field(attributeTensor, field(tensorExternal, location)))
+	g, err := ReadGraph(slices.Concat(field(modelGraph, nil), field(modelFunction, field(functionNode, constant))))
+	if err != nil || !slices.Equal(g.External, []string{"../secret"}) {
+		t.Errorf("%+v, %v", g, err)
+	}
 }

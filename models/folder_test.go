@@ -1,6 +1,7 @@
 package models
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,6 +114,17 @@ func TestLabelsComeFromAFile(t *testing.T) {
 		"Speech\n\nMusic\n":                           "line 2 is empty",
 	} {
 		if _, err := readLabels([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"Music\nSpeech\nMusic\n": `labels[2].name: "Music" is given twice`,
+		"index,mid,display_name\n0,/m/09x0r,Speech\n1,/m/05zppz,\"\"\n": "labels[1].name: is missing",
+	} {
+		files["words.txt"].Data = []byte(text)
+		files[ManifestFile].Data = bytes.ReplaceAll(files[ManifestFile].Data, []byte(m.Manifest.Files["words.txt"]), []byte(hash([]byte(text))))
+		m.Manifest.Files["words.txt"] = hash([]byte(text))
+		if _, err := Load(files); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 	}

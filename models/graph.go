@@ -23,7 +23,9 @@ var ErrNotONNX = errors.New("not an ONNX model")
 
 // Field numbers of onnx.proto (ONNX IR version 11, onnx/onnx.proto).
 const (
-	modelGraph = 7
+	modelGraph    = 7
+	modelFunction = 25
+	functionNode  = 7
 
 	graphNode        = 1
 	graphInitializer = 5
@@ -55,16 +57,28 @@ const (
 	dimName     = 2
 )
 
+// deepest bounds the graphs within graphs of a file (an If's branches, a Loop's
+// body), as protobuf's own readers do: each costs stack.
+const deepest = 100
+
 // ReadGraph reads the header of an ONNX model without loading it.
 func ReadGraph(onnx []byte) (Graph, error) {
 	var g Graph
 	found := false
 	err := fields(onnx, func(num protowire.Number, v []byte, _ uint64) error {
-		if num != modelGraph || v == nil {
-			return nil
+		switch {
+		case num == modelGraph && v != nil:
+			found = true
+			return g.readGraph(v, 0)
+		case num == modelFunction:
+			return fields(v, func(num protowire.Number, v []byte, _ uint64) error {
+				if num != functionNode {
+					return nil
+				}
+				return g.readNode(v, 0)
+			})
 		}
-		found = true
-		return g.readGraph(v, true)
+		return nil
 	})
 	if err == nil && !found {
 		err = fmt.Errorf("%w: it has no graph", ErrNotONNX)
@@ -75,12 +89,16 @@ func ReadGraph(onnx []byte) (Graph, error) {
 	return g, nil
 }
 
-func (g *Graph) readGraph(b []byte, top bool) error {
+// readGraph reads a graph that is so deep within others: 0 is the model's.
+func (g *Graph) readGraph(b []byte, depth int) error {
+	if depth > deepest {
+		return fmt.Errorf("%w: more than %d graphs within one another", ErrNotONNX, deepest)
+	}
 	initializers := map[string]bool{}
 	err := fields(b, func(num protowire.Number, v []byte, _ uint64) error {
 		switch num {
 		case graphNode:
-			return g.readNode(v)
+			return g.readNode(v, depth)
 		case graphInitializer:
 			name, err := g.readTensor(v)
 			initializers[name] = true
@@ -95,7 +113,7 @@ func (g *Graph) readGraph(b []byte, top bool) error {
 				return err
 			})
 		case graphInput, graphOutput:
-			if !top {
+			if depth > 0 {
 				return nil
 			}
 			p, err := readPort(v)
@@ -108,7 +126,7 @@ func (g *Graph) readGraph(b []byte, top bool) error {
 		}
 		return nil
 	})
-	if top {
+	if depth == 0 {
 		kept := g.Inputs[:0]
 		for _, p := range g.Inputs {
 			if !initializers[p.Name] {
@@ -120,7 +138,7 @@ func (g *Graph) readGraph(b []byte, top bool) error {
 	return err
 }
 
-func (g *Graph) readNode(b []byte) error {
+func (g *Graph) readNode(b []byte, depth int) error {
 	return fields(b, func(num protowire.Number, v []byte, _ uint64) error {
 		if num != nodeAttribute {
 			return nil
@@ -134,7 +152,7 @@ func (g *Graph) readNode(b []byte) error {
 				_, err := g.readTensor(v)
 				return err
 			case attributeGraph, attributeGraphs:
-				return g.readGraph(v, false)
+				return g.readGraph(v, depth+1)
 			}
 			return nil
 		})

@@ -90,7 +90,9 @@ type Usage struct {
 func Map[In, Out any](ctx context.Context, q Queue[In, Out], inFlight int, items []In) ([]Out, Usage, error) {
 	s := NewStream(ctx, q, inFlight)
 	for _, it := range items {
-		s.Add(it)
+		if !s.Add(it) {
+			break
+		}
 	}
 	return s.Wait()
 }

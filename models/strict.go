@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -94,7 +95,8 @@ func (m *mistakes) decode(n *yaml.Node, into reflect.Value, path string) {
 			m.add(path, "%v", err)
 		}
 	default:
-		if n.Kind != yaml.ScalarNode || n.Decode(into.Addr().Interface()) != nil {
+		// Every comparison with NaN is false: no bound would hold it.
+		if n.Kind != yaml.ScalarNode || n.Decode(into.Addr().Interface()) != nil || into.CanFloat() && math.IsNaN(into.Float()) {
 			m.add(path, "want %s, got %s", kindName(into.Kind()), describe(n))
 		}
 	}
