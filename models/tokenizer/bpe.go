@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -61,7 +62,11 @@ func readBPE(b json.RawMessage, path string) (model, error) {
 		return nil, err
 	}
 	if c.UnkToken != nil {
-		if m.unknown, err = m.needed(*c.UnkToken, path+".unk_token"); err != nil {
+		id, err := m.needed(*c.UnkToken, path+".unk_token")
+		switch {
+		case err == nil:
+			m.unknown = id
+		case !m.spellsEveryByte():
 			return nil, err
 		}
 	}
@@ -85,6 +90,16 @@ func readBPE(b json.RawMessage, path string) (model, error) {
 		m.merges[[2]int{a, b}] = merge{rank, id}
 	}
 	return m, nil
+}
+
+// spellsEveryByte tells whether the vocabulary has all characters that stand
+// for bytes. Then no text has anything unknown, and files name as unk_token
+// what they have among the added tokens alone.
+func (m *bpe) spellsEveryByte() bool {
+	return !slices.ContainsFunc(byteRunes[:], func(r rune) bool {
+		_, ok := m.ids[string(r)]
+		return !ok
+	})
 }
 
 // pair is "a b" or ["a", "b"].

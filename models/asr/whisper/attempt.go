@@ -59,6 +59,7 @@ func (a *attempt) temperature(r *Runner) float64 { return r.params.Temperatures[
 // half precision gives when it overflows) are an error: the first token of the
 // vocabulary would be said to the end.
 func (r *Runner) hear(a *attempt, logits []float32) error {
+	logits = logits[:r.words.size] // an export may pad the vocabulary
 	rules{r.words}.apply(logits, a.said, !a.item.Unstamped)
 	token, logP := choose(logits, a.temperature(r), a.draws)
 	if math.IsNaN(logP) {

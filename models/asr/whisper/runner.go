@@ -219,7 +219,7 @@ func (l *loop) start(a *attempt) error {
 		if size < l.words.size {
 			return fmt.Errorf("whisper: the decoder gives %d logits, and the vocabulary has %d tokens: %s is another model's", size, l.words.size, tokenizerFile)
 		}
-		a.noSpeech = softmax(all[a.sotAt*size:][:size])[l.words.noSpeech]
+		a.noSpeech = softmax(all[a.sotAt*size:][:l.words.size])[l.words.noSpeech]
 		if err := l.hear(a, all[(len(prompt)-1)*size:]); err != nil {
 			return err
 		}

@@ -44,26 +44,38 @@ type vocabulary struct {
 
 type language struct {
 	token int
-	code  string // as Whisper's tokens have it, which is BCP 47
+	code  string // BCP 47
+}
+
+// bcp47 is a language's code as BCP 47 has it: Whisper has one withdrawn code.
+func bcp47(code string) string {
+	if code == "jw" {
+		return "jv"
+	}
+	return code
 }
 
 // languageToken tells the languages among the special tokens: <|en|>, <|haw|>.
 var languageToken = regexp.MustCompile(`^<\|([a-z]{2,3})\|>$`)
 
-// readVocabulary reads tokenizer.json and generation_config.json.
+// readVocabulary reads tokenizer.json, and generation_config.json where the
+// model has it: exports before 2023 do not.
 func readVocabulary(m *models.Model) (*vocabulary, error) {
 	v := &vocabulary{}
-	b, err := m.Read(tokenizerFile)
+	words, err := m.Read(tokenizerFile)
 	if err != nil {
 		return nil, err
 	}
-	if err := v.readTokenizer(b); err != nil {
+	if err := v.readTokenizer(words); err != nil {
 		return nil, fmt.Errorf("whisper: model %s: %s: %w", m.Manifest.Ref(), tokenizerFile, err)
 	}
-	if b, err = m.Read(generationFile); err != nil {
-		return nil, err
+	config := []byte("{}")
+	if m.Manifest.Files[generationFile] != "" {
+		if config, err = m.Read(generationFile); err != nil {
+			return nil, err
+		}
 	}
-	if err := v.readGeneration(b); err != nil {
+	if err := v.readGeneration(config, words); err != nil {
 		return nil, fmt.Errorf("whisper: model %s: %s: %w", m.Manifest.Ref(), generationFile, err)
 	}
 	return v, nil
@@ -109,7 +121,7 @@ func (v *vocabulary) readTokenizer(b []byte) error {
 	}
 	for _, t := range file.Added {
 		if code := languageToken.FindStringSubmatch(t.Content); code != nil && t.ID > v.sot && t.ID < v.translate {
-			v.languages = append(v.languages, language{t.ID, code[1]})
+			v.languages = append(v.languages, language{t.ID, bcp47(code[1])})
 		}
 	}
 	slices.SortFunc(v.languages, func(a, b language) int { return a.token - b.token })
@@ -118,11 +130,17 @@ func (v *vocabulary) readTokenizer(b []byte) error {
 	if v.eot < 0 || v.eot > 1<<24 {
 		return fmt.Errorf("added_tokens: <|endoftext|> has the id %d", v.eot)
 	}
+	// Files since 2023 list the timestamps too.
+	for name, id := range map[string]int{"<|0.00|>": v.stamps, "<|30.00|>": v.size - 1} {
+		if got, ok := added[name]; ok && got != id {
+			return fmt.Errorf("added_tokens: %s has the id %d, want %d: the timestamps follow <|notimestamps|> in steps of 0.02 s", name, got, id)
+		}
+	}
 	v.bytes = make([]string, v.eot)
 	undo := byteTable()
 	for token, id := range file.Model.Vocab {
 		if id < 0 || id >= v.eot {
-			continue // special tokens are listed here too by some exports
+			continue // special tokens and timestamps are listed here too by some exports
 		}
 		var text []byte
 		for _, r := range token {
@@ -154,44 +172,6 @@ func byteTable() map[rune]byte {
 		}
 	}
 	return table
-}
-
-func (v *vocabulary) readGeneration(b []byte) error {
-	var file struct {
-		Alignment    [][2]int `json:"alignment_heads"`
-		SuppressHead []int    `json:"begin_suppress_tokens"`
-		Suppress     []int    `json:"suppress_tokens"`
-		Multilingual *bool    `json:"is_multilingual"`
-		InitialStamp *int     `json:"max_initial_timestamp_index"`
-		MaxLength    int      `json:"max_length"`
-	}
-	if err := json.Unmarshal(b, &file); err != nil {
-		return err
-	}
-	v.multilingual = file.Multilingual == nil || *file.Multilingual
-	v.alignment = file.Alignment
-	v.context = 448
-	if file.MaxLength > 0 {
-		v.context = file.MaxLength
-	}
-	v.initialStamp = 50
-	if file.InitialStamp != nil {
-		v.initialStamp = *file.InitialStamp
-	}
-	v.suppressHead = file.SuppressHead
-	if v.suppressHead == nil {
-		v.suppressHead = []int{slices.Index(v.bytes, " "), v.eot}
-	}
-	// Tokens that are never said, whatever the file lists.
-	v.suppress = append(slices.Clone(file.Suppress), v.transcribe, v.translate, v.sot, v.sotPrev, v.sotLM, v.noSpeech)
-	slices.Sort(v.suppress)
-	v.suppress = slices.Compact(v.suppress)
-	for _, t := range slices.Concat(v.suppress, v.suppressHead) {
-		if t < 0 || t >= v.size {
-			return fmt.Errorf("suppressed token %d is not in the vocabulary of %d", t, v.size)
-		}
-	}
-	return nil
 }
 
 // start is the tokens that open a transcript in a language ("" in an
