@@ -127,7 +127,7 @@ func (u *utterance) hear(logits []float32, r *Runner) bool {
 	}
 	if class != blank {
 		u.tokens = append(u.tokens, asr.Token{
-			Class: class, Start: u.at, End: u.at + max(1, skip), LogP: logProbability(logits[:classes], class),
+			Class: class, Start: u.at, End: min(u.steps, u.at+max(1, skip)), LogP: logProbability(logits[:classes], class),
 		})
 		u.last = int64(class)
 		u.emitted++

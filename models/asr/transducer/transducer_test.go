@@ -217,6 +217,18 @@ func TestATokenWithoutDurationCannotHoldTheSearch(t *testing.T) {
 	}
 }
 
+func TestATokenEndsWithItsPiece(t *testing.T) {
+	_, r, _, _ := opened(t, "tiny-tdt")
+	longest := slices.Index(r.params.Durations, slices.Max(r.params.Durations))
+	logits := make([]float32, r.vocabulary.Classes()+len(r.params.Durations))
+	logits[3], logits[r.vocabulary.Classes()+longest] = 9, 9
+	u := &utterance{steps: 1}
+	u.hear(logits, r)
+	if len(u.tokens) != 1 || u.tokens[0].End != 1 {
+		t.Errorf("of a piece of one step: %+v", u.tokens)
+	}
+}
+
 type gone struct{}
 
 func (gone) Run(context.Context, map[string]models.Tensor) (map[string]models.Tensor, error) {
