@@ -118,13 +118,14 @@ func attention(heads [][]float32, tokens, all, frames int) []float32 {
 	for _, head := range heads {
 		for t := range tokens {
 			// The graph's softmax went over all frames: without those beyond
-			// the audio it is the same up to its sum.
+			// the audio it is the same up to its sum, of which single precision
+			// may leave nothing.
 			row, total := head[t*all:][:frames], 0.0
 			for _, w := range row {
 				total += float64(w)
 			}
 			for f, w := range row {
-				weights[t*frames+f] = float64(w) / total
+				weights[t*frames+f] = float64(w) / max(total, math.SmallestNonzeroFloat32)
 			}
 		}
 		for f := range frames {
@@ -139,7 +140,7 @@ func attention(heads [][]float32, tokens, all, frames int) []float32 {
 			}
 			deviation := math.Sqrt(squares / float64(tokens))
 			for t := range tokens {
-				weights[t*frames+f] = (weights[t*frames+f] - mean) / deviation
+				weights[t*frames+f] = (weights[t*frames+f] - mean) / max(deviation, math.SmallestNonzeroFloat32)
 			}
 		}
 		for t := range tokens {
