@@ -86,15 +86,10 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Item
 	if err != nil {
 		return nil, err
 	}
-	t, ok := out[r.params.Output]
-	if !ok {
-		return nil, fmt.Errorf("text: %s: the graph gave no output %q", r.ref, r.params.Output)
-	}
-	values, err := models.Elements[float32](t)
+	values, shape, err := models.Floats(out, r.params.Output)
 	if err != nil {
-		return nil, fmt.Errorf("text: %s: output %s: %w", r.ref, r.params.Output, err)
+		return nil, fmt.Errorf("text: %s: %w", r.ref, err)
 	}
-	shape := t.Shape()
 	want := []int64{int64(rows)}
 	if r.params.Pooling != None {
 		want = append(want, int64(length))

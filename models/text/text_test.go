@@ -95,6 +95,7 @@ func TestTinyModels(t *testing.T) {
 				}
 				modelstest.Near(t, texts(t)[i], got.Value, want, 1e-4)
 			}
+			modelstest.NaN(t, q, reader.Item("none"))
 		})
 	}
 }

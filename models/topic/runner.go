@@ -64,14 +64,14 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Wind
 	ids, weights := words.Tensors(batch)
 	out, err := sessions[r.session].Run(ctx, map[string]models.Tensor{"ids": ids, "weights": weights})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("topic: %w", err)
 	}
-	p, err := models.Elements[float32](out["probabilities"])
+	p, shape, err := models.Floats(out, "probabilities")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("topic: %w", err)
 	}
-	if len(p) < len(batch)*r.labels {
-		return nil, fmt.Errorf("topic: %d probabilities for %d windows of %d labels", len(p), len(batch), r.labels)
+	if len(p) != max(2, len(batch))*r.labels {
+		return nil, fmt.Errorf("topic: output \"probabilities\" has shape %v for %d windows of %d labels", shape, len(batch), r.labels)
 	}
 	found := make([]Probabilities, len(batch))
 	for i := range found {

@@ -127,3 +127,19 @@ func TestStrongest(t *testing.T) {
 		}
 	})
 }
+
+func TestAModelThatGivesNoNumbersIsAnError(t *testing.T) {
+	_, q := openClassifier(t)
+	modelstest.NaN(t, q, Window{Rows: []int64{1}, Weights: []float32{1}})
+}
+
+// A model of more labels than the manifest has would give every window another
+// one's probabilities.
+func TestAModelOfOtherLabelsIsAnError(t *testing.T) {
+	m := modelstest.BuiltIn(t, "earshot-topics")
+	m.Manifest.Labels = m.Manifest.Labels[1:]
+	q := modelstest.Direct[Window, Probabilities](t, m, NewRunner)
+	if _, err := q.Do(t.Context(), Window{Rows: []int64{1}, Weights: []float32{1}}); err == nil || !strings.Contains(err.Error(), "has shape") {
+		t.Errorf("got %v", err)
+	}
+}
