@@ -106,7 +106,7 @@ func (g *nodes) transcript(ctx context.Context, t *dag.Task) (io.Reader, error) 
 		return nil, err
 	}
 	if published != nil {
-		return document(heardTranscript{Transcript: *published})
+		return document(*published)
 	}
 	if !slices.Contains(g.ports.Transcript.Languages(), language.Code) {
 		if warning != nil {
@@ -121,17 +121,13 @@ func (g *nodes) transcript(ctx context.Context, t *dag.Task) (io.Reader, error) 
 	use.note(t)
 	transcript.Language = language.Code
 	transcript.Segments = nonNil(transcript.Segments)
-	heard := heardTranscript{Transcript: transcript}
 	if warning != nil {
-		heard.Warnings = []episode.Warning{*warning}
+		transcript.Warnings = append(transcript.Warnings, *warning)
 	}
-	return document(heard)
-}
-
-// heardTranscript is the transcript node's artifact.
-type heardTranscript struct {
-	episode.Transcript
-	Warnings []episode.Warning `json:"warnings,omitempty"` // for the record
+	for i := range transcript.Warnings {
+		transcript.Warnings[i].Node = nodeTranscript
+	}
+	return document(transcript)
 }
 
 func (g *nodes) speakers(ctx context.Context, t *dag.Task) (io.Reader, error) {

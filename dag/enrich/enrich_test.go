@@ -32,7 +32,8 @@ type world struct {
 	best      int // the candidate that the ranker prefers
 	fetchErr  error
 	documents documents
-	newer     bool // the index holds a newer version
+	doubts    []episode.Warning // of the recogniser
+	newer     bool              // the index holds a newer version
 	indexed   *episode.Record
 	objects   map[string][]byte
 }
@@ -89,7 +90,7 @@ type fakeTranscriber struct{ *world }
 func (fakeTranscriber) Languages() []string { return []string{"en"} }
 func (f fakeTranscriber) Transcribe(_ context.Context, _ audio.Reader, speech []episode.Span) (episode.Transcript, Use, error) {
 	f.called("transcript")
-	t := episode.Transcript{Source: "recognised"}
+	t := episode.Transcript{Source: "recognised", Warnings: slices.Clone(f.doubts)}
 	for _, s := range speech {
 		t.Segments = append(t.Segments, episode.Segment{Span: s, Text: strings.Repeat("words ", 12), Confidence: 0.8})
 	}
@@ -278,6 +279,20 @@ func TestARecordHoldsWhatAllNodesFound(t *testing.T) {
 		t.Errorf("latency: %+v", r.Run.Latency)
 	case r.Run.Nodes["speech"].Model != "speech@1" || r.Run.Nodes["speech"].Batch != 2:
 		t.Errorf("speech ran as %+v", r.Run.Nodes["speech"])
+	}
+}
+
+// What a recogniser doubts is said once, among the record's warnings, and again
+// when its transcript is reused.
+func TestARecognisersDoubtsAreTheRecords(t *testing.T) {
+	s := newSetup(t)
+	s.doubts = []episode.Warning{{Code: "transcript-temperature", Detail: "3 of 9 windows"}}
+	for range 2 {
+		r, _ := s.enrich(t, s.enricher(t, nil), event())
+		want := []episode.Warning{{Node: "transcript", Code: "transcript-temperature", Detail: "3 of 9 windows"}}
+		if !slices.Equal(r.Record.Warnings, want) || r.Record.Transcript.Warnings != nil {
+			t.Errorf("warnings %+v, of the transcript %+v", r.Record.Warnings, r.Record.Transcript.Warnings)
+		}
 	}
 }
 

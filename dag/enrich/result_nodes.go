@@ -80,11 +80,10 @@ func (g *nodes) record(ctx context.Context, t *dag.Task) (io.Reader, error) {
 			}
 		}
 	}
-	var said heardTranscript
-	if err := input(ctx, t, nodeTranscript, &said); err != nil {
-		return nil, err
+	if r.Transcript != nil {
+		r.Warnings = append(r.Warnings, r.Transcript.Warnings...)
+		r.Transcript.Warnings = nil
 	}
-	r.Warnings = append(r.Warnings, said.Warnings...)
 	if err := subject(ctx, t, &r); err != nil {
 		return nil, err
 	}

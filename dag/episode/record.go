@@ -92,6 +92,8 @@ type Transcript struct {
 	// them by itself: "cross-attention", or "interpolated" within segments.
 	WordTimes string    `json:"word_times,omitempty"`
 	Segments  []Segment `json:"segments"`
+	// Warnings say what was left out or doubted. A record has them among its own.
+	Warnings []Warning `json:"warnings,omitempty"`
 }
 
 // Segment is a stretch of speech between two pauses.

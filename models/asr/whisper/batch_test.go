@@ -221,8 +221,51 @@ func TestTranscriptsOfPieces(t *testing.T) {
 	if tr := onTape(t, "tiny-whisper", g.Files[0].melody, nil, func(*Params) {}); len(tr.Segments) != 0 {
 		t.Errorf("%d segments without speech", len(tr.Segments))
 	}
-	if tr := onTape(t, "tiny-whisper", g.Files[0].melody, speech, func(p *Params) { p.MaxCompression = 0.01 }); len(tr.Segments) != 0 {
-		t.Errorf("%d segments of text that only repeats itself", len(tr.Segments))
+}
+
+// What the guards leave out, and what no low temperature gave, is said.
+func TestTheTranscriptSaysWhatIsDoubted(t *testing.T) {
+	g := goldenOf(t, "tiny-whisper")
+	speech := []episode.Span{{Start: 1, End: 9}, {Start: 40, End: 48}, {Start: 110, End: 118}}
+	for name, c := range map[string]struct {
+		change   func(*Params)
+		segments bool
+		warnings []string
+	}{
+		"nothing": {func(p *Params) { p.MaxCompression, p.MinLogP, p.MaxNoSpeech, p.Guard = 1e9, -1e9, 1, false }, true, nil},
+		"what repeats itself": {
+			func(p *Params) {
+				p.Temperatures, p.MaxCompression, p.MinLogP, p.MaxNoSpeech = []float64{0}, 0.01, -1e9, 1
+			}, false,
+			[]string{codeLeftOut + ": text is left out, the first at 0.80 s; windows that only repeat themselves: 3", codeTemperature + ": windows decoded at a temperature above 0: 0 of 3, up to 0; that passed the thresholds at none: 3"},
+		},
+		"what the model hears as silence": {
+			func(p *Params) { p.Temperatures, p.MaxCompression, p.MinLogP, p.MaxNoSpeech = []float64{0}, 1e9, 0, 0 }, false,
+			[]string{codeLeftOut + ": text is left out, the first at 0.80 s; windows in which the model hears nothing said: 3"},
+		},
+		"what lies beyond the speech": {
+			func(p *Params) {
+				p.LongForm, p.Temperatures, p.MaxCompression, p.MinLogP, p.MaxNoSpeech = longSequential, []float64{0}, 1e9, -1e9, 1
+			}, true,
+			[]string{codeLeftOut + ": text is left out, the first at "},
+		},
+		"a temperature": {
+			func(p *Params) {
+				p.Temperatures, p.MaxCompression, p.MinLogP, p.MaxNoSpeech, p.Guard = []float64{0, 0.5}, 1e9, 0, 1, false
+			}, true,
+			[]string{codeTemperature + ": windows decoded at a temperature above 0: 3 of 3, up to 0.5; that passed the thresholds at none: 3"},
+		},
+	} {
+		tr := onTape(t, "tiny-whisper", g.Files[0].melody, speech, func(p *Params) { p.Language, p.LongForm = "en", longPieces; c.change(p) })
+		if len(tr.Segments) > 0 != c.segments || len(tr.Warnings) != len(c.warnings) {
+			t.Errorf("%s: %d segments, warnings %q", name, len(tr.Segments), tr.Warnings)
+			continue
+		}
+		for i, w := range tr.Warnings {
+			if got := w.Code + ": " + w.Detail; !strings.HasPrefix(got, c.warnings[i]) {
+				t.Errorf("%s: warning %q, want %q", name, got, c.warnings[i])
+			}
+		}
 	}
 }
 

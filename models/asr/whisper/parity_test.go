@@ -236,7 +236,7 @@ func TestAWholeFileIsTheReferences(t *testing.T) {
 			if lang != file.Language {
 				t.Fatalf("language %q, the reference says %q", lang, file.Language)
 			}
-			got, err := r.seek(t.Context(), tape, []episode.Span{{Start: 0, End: 1e6}}, lang, &usage)
+			got, err := r.seek(t.Context(), tape, []episode.Span{{Start: 0, End: 1e6}}, lang, &usage, &doubts{})
 			if err != nil {
 				t.Fatal(err)
 			}

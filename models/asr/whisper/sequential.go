@@ -14,7 +14,7 @@ import (
 // timestamp of the one before says that it was heard to, and prompted with
 // what was said (transcribe.py). Windows of one episode follow one another;
 // those of several share batches.
-func (r *Recognizer) seek(ctx context.Context, tape audio.Reader, speech []episode.Span, lang string, usage *models.Usage) ([]segment, error) {
+func (r *Recognizer) seek(ctx context.Context, tape audio.Reader, speech []episode.Span, lang string, usage *models.Usage, d *doubts) ([]segment, error) {
 	spectrum, err := newSpectrum(ctx, r.front, tape)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,9 @@ func (r *Recognizer) seek(ctx context.Context, tape audio.Reader, speech []episo
 		if err != nil {
 			return nil, err
 		}
+		d.decoded(&h)
 		if r.silent(&h) {
+			d.leave(&d.noSpeech, r.words.text(h.Tokens), offset)
 			at += size
 			continue
 		}
@@ -60,10 +62,11 @@ func (r *Recognizer) seek(ctx context.Context, tape audio.Reader, speech []episo
 		for _, s := range segments {
 			said = append(said, s.tokens...)
 		}
-		if r.params.Guard && h.Compression > r.params.MaxCompression {
-			segments = nil // the last attempt still repeats itself
+		if r.repeats(&h) {
+			d.leave(&d.repeated, h.Text, offset)
+			segments = nil
 		}
-		out = append(out, r.guard(segments, speech)...)
+		out = append(out, r.guard(segments, speech, d)...)
 		if !r.params.PreviousText || h.Temperature > 0.5 {
 			promptFrom = len(said)
 		}

@@ -95,13 +95,14 @@ func (r *Recognizer) Transcribe(ctx context.Context, tape audio.Reader, speech [
 		return t, usage, nil
 	}
 	var segments []segment
+	var d doubts
 	lang, err := r.language(ctx, tape, speech, &usage)
 	if err == nil {
 		t.Language = lang
 		if r.params.LongForm == longSequential {
-			segments, err = r.seek(ctx, tape, speech, lang, &usage)
+			segments, err = r.seek(ctx, tape, speech, lang, &usage, &d)
 		} else {
-			segments, err = r.pieces(ctx, tape, speech, lang, &usage)
+			segments, err = r.pieces(ctx, tape, speech, lang, &usage, &d)
 		}
 	}
 	if err != nil {
@@ -110,6 +111,7 @@ func (r *Recognizer) Transcribe(ctx context.Context, tape audio.Reader, speech [
 	if r.params.Task == taskTranslate {
 		t.Language = "en"
 	}
+	t.Warnings = d.warnings()
 	for i := range segments {
 		s := &segments[i]
 		if s.words != nil {
@@ -195,7 +197,7 @@ type piece struct {
 }
 
 // pieces transcribes stretches of speech side by side.
-func (r *Recognizer) pieces(ctx context.Context, tape audio.Reader, speech []episode.Span, lang string, usage *models.Usage) ([]segment, error) {
+func (r *Recognizer) pieces(ctx context.Context, tape audio.Reader, speech []episode.Span, lang string, usage *models.Usage, d *doubts) ([]segment, error) {
 	cut := asr.Cut{
 		Longest: episode.Seconds(r.params.PieceSeconds),
 		Join:    episode.Seconds(r.params.JoinSeconds),
@@ -219,7 +221,13 @@ func (r *Recognizer) pieces(ctx context.Context, tape audio.Reader, speech []epi
 	lastSpeech := 0.0
 	for i := range heard {
 		h := &heard[i]
-		if r.silent(h) || r.params.Guard && h.Compression > r.params.MaxCompression {
+		d.decoded(h)
+		if r.silent(h) {
+			d.leave(&d.noSpeech, r.words.text(h.Tokens), cuts[i].start)
+			continue
+		}
+		if r.repeats(h) {
+			d.leave(&d.repeated, h.Text, cuts[i].start)
 			continue
 		}
 		segments, _, _ := cutSegments(r.words, h, cuts[i].start, cuts[i].frames, true)
@@ -231,7 +239,7 @@ func (r *Recognizer) pieces(ctx context.Context, tape audio.Reader, speech []epi
 		for j := range segments {
 			segments[j].end = min(segments[j].end, cuts[i].start+seconds(cuts[i].frames))
 		}
-		out = append(out, r.guard(segments, speech)...)
+		out = append(out, r.guard(segments, speech, d)...)
 		if n := len(segments); n > 0 {
 			lastSpeech = segments[n-1].end
 		}
@@ -258,15 +266,24 @@ func (r *Recognizer) silent(h *Heard) bool {
 	return h.NoSpeech > r.params.MaxNoSpeech && !(h.LogP > r.params.MinLogP)
 }
 
+// repeats tells whether a window's text is a loop, even in the last attempt:
+// what the model says of music and noise.
+func (r *Recognizer) repeats(h *Heard) bool {
+	return r.params.Guard && h.Compression > r.params.MaxCompression
+}
+
 // guard leaves out segments that lie where nobody speaks: text that the model
 // invents over music and silence.
-func (r *Recognizer) guard(segments []segment, speech []episode.Span) []segment {
+func (r *Recognizer) guard(segments []segment, speech []episode.Span, d *doubts) []segment {
 	if !r.params.Guard {
 		return segments
 	}
 	return slices.DeleteFunc(segments, func(s segment) bool {
-		span := episode.Span{Start: episode.Seconds(s.start), End: episode.Seconds(s.end)}
-		return !speaks(speech, span)
+		if speaks(speech, episode.Span{Start: episode.Seconds(s.start), End: episode.Seconds(s.end)}) {
+			return false
+		}
+		d.leave(&d.unspoken, s.text, s.start)
+		return true
 	})
 }
 
