@@ -20,6 +20,18 @@ func (n normalizer) apply(s string) string {
 	return s
 }
 
+// piece rewrites a piece. Where its first character is dropped, what is left
+// does not begin where the text does: the library goes by the places of the
+// text as it was given.
+func (n normalizer) piece(p *piece) {
+	before := p.text
+	p.text = n.apply(before)
+	first, size := utf8.DecodeRuneInString(before)
+	if now, _ := utf8.DecodeRuneInString(p.text); p.start && now != first {
+		p.start = n.apply(before[size:]) != p.text
+	}
+}
+
 func one(step func(string) string) (normalizer, error) { return normalizer{step}, nil }
 
 func readNormalizer(b json.RawMessage, path string) (normalizer, error) {

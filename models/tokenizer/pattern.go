@@ -46,7 +46,8 @@ func readPattern(b json.RawMessage, path string) (pattern, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %s.Regex: %q: %w", path, *c.Regex, err)
 	}
-	re, err := regexp2.Compile(source, regexp2.None)
+	// To Oniguruma, ^ and $ are the ends of lines, always.
+	re, err := regexp2.Compile(source, regexp2.Multiline)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %s.Regex: %w", path, err)
 	}
@@ -138,7 +139,10 @@ func (e expression) stretches(s string) []stretch {
 	}
 	// Without a MatchTimeout a match cannot fail.
 	for m, err := e.re.FindRunesMatch(runes); m != nil && err == nil; m, err = e.re.FindNextMatch(m) {
-		c.match(bytes[m.Index], bytes[m.Index+m.Length])
+		// The library takes no empty match right behind another.
+		if from := bytes[m.Index]; m.Length > 0 || len(c.all) == 0 || from > c.at {
+			c.match(from, bytes[m.Index+m.Length])
+		}
 	}
 	return c.end(len(s))
 }

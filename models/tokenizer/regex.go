@@ -5,8 +5,12 @@ import (
 	"strings"
 )
 
-// wordClass is \w between brackets, as Oniguruma has it (UTS 18, annex C).
-const wordClass = `\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\u24B6-\u24E9\u00B2\u00B3\u00B9\u00BC-\u00BE`
+// wordClass is \w between brackets, as Oniguruma has it (UTS 18, annex C). By
+// itself it has the numbers of Latin-1 too.
+const (
+	wordClass    = `\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\u24B6-\u24E9`
+	latinNumbers = `\u00B2\u00B3\u00B9\u00BC-\u00BE`
+)
 
 // translated writes an expression of Oniguruma, which the library runs, for
 // regexp2. The two read most the same; what they would read otherwise is an
@@ -25,9 +29,9 @@ func translated(re string) (string, error) {
 			case re[i] == 'w' && inClass:
 				out.WriteString(wordClass)
 			case re[i] == 'w':
-				out.WriteString("[" + wordClass + "]")
+				out.WriteString("[" + wordClass + latinNumbers + "]")
 			case re[i] == 'W' && !inClass:
-				out.WriteString("[^" + wordClass + "]")
+				out.WriteString("[^" + wordClass + latinNumbers + "]")
 			case strings.IndexByte("WbBhHRXKGZAzCM", re[i]) >= 0:
 				return "", errors.New(`\` + re[i:i+1] + " is not supported here")
 			default:
@@ -42,6 +46,12 @@ func translated(re string) (string, error) {
 			inClass = c != ']'
 		case c == '[':
 			inClass = true
+		case strings.HasPrefix(re[i:], "(?"):
+			// Options: what Oniguruma calls m (a dot is any character) is s here.
+			n := 2 + len(re[i+2:]) - len(strings.TrimLeft(re[i+2:], "imx-"))
+			out.WriteString(strings.ReplaceAll(re[i:i+n], "m", "s"))
+			i += n - 1
+			continue
 		case c == '+' && before:
 			return "", errors.New("possessive quantifiers (++, *+, ?+) are not supported: write (?>…)")
 		case c == '+' || c == '*' || c == '?':

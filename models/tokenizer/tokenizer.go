@@ -89,7 +89,13 @@ func (t *Tokenizer) ids(text string) []int {
 			ids = append(ids, raw.id)
 			continue
 		}
-		raw.text = t.normalize.apply(raw.text)
+		if raw.text == "" {
+			continue // nothing is put before it
+		}
+		t.normalize.piece(&raw)
+		if raw.text == "" {
+			continue
+		}
 		for _, p := range t.added.normalized.cut(raw) {
 			if p.known {
 				ids = append(ids, p.id)
