@@ -12,7 +12,7 @@ import (
 // letters. The vocabulary has every character, with # before it inside a piece.
 func TestCorners(t *testing.T) {
 	vocab := map[string]int{}
-	for _, c := range "abxyQ²°¼1_.\n\r ▁Ġ¶" {
+	for _, c := range "abxyQ²°¼1_.\n\r ▁Ġ¶🅗" {
 		vocab[string(c)], vocab["#"+string(c)] = len(vocab), len(vocab)+1
 	}
 	model, err := json.Marshal(vocab)
@@ -71,6 +71,7 @@ func TestCorners(t *testing.T) {
 		{none, split(`\w+|[^\w\s]+`), "a²b_1.", "a #² #b #_ #1 ."},
 		{none, split(`\w+|[^\w\s]+`), "¼.²", "¼ . #²"},
 		{none, split(`\W+`), "°²a", "° ² #a"},
+		{none, split(`[\w]+`), "a🅗°", "a #🅗 °"},
 		{none, split(`\W+`), "²°¶a", "² ° #¶ a"},
 		{none, split(`(?m)a.b`), "xa\nbx", "x a #\n #b x"},
 		{none, split(`(?i)A`), "xax", "x a x"},

@@ -8,7 +8,7 @@ import (
 // wordClass is \w between brackets, as Oniguruma has it (UTS 18, annex C). By
 // itself it has the numbers of Latin-1 too.
 const (
-	wordClass    = `\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\u24B6-\u24E9`
+	wordClass    = `\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\u24B6-\u24E9` + "\U0001F130-\U0001F149\U0001F150-\U0001F169\U0001F170-\U0001F189"
 	latinNumbers = `\u00B2\u00B3\u00B9\u00BC-\u00BE`
 )
 
