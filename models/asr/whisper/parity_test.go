@@ -229,16 +229,12 @@ func TestAWholeFileIsTheReferences(t *testing.T) {
 			}
 			tape := modelstest.Tape(t, file.play())
 			var usage models.Usage
-			lang, err := r.language(t.Context(), tape, nil, &usage)
+			lang, got, err := r.sequence(t.Context(), tape, []episode.Span{{Start: 0, End: 1e6}}, &usage, &doubts{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if lang != file.Language {
 				t.Fatalf("language %q, the reference says %q", lang, file.Language)
-			}
-			got, err := r.seek(t.Context(), tape, []episode.Span{{Start: 0, End: 1e6}}, lang, &usage, &doubts{})
-			if err != nil {
-				t.Fatal(err)
 			}
 			if len(got) != len(file.Segments) {
 				t.Errorf("%d segments, the reference has %d", len(got), len(file.Segments))

@@ -10,15 +10,34 @@ import (
 	"github.com/earshot-fm/earshot/models"
 )
 
+// sequence transcribes a whole tape as the reference does, in the language that
+// is heard in its first 30 s.
+func (r *Recognizer) sequence(ctx context.Context, tape audio.Reader, speech []episode.Span, usage *models.Usage, d *doubts) (string, []segment, error) {
+	spectrum, err := newSpectrum(ctx, r.front, tape)
+	if err != nil {
+		return "", nil, err
+	}
+	lang := r.known()
+	if lang == "" {
+		it, err := spectrum.opening(ctx)
+		if err != nil {
+			return "", nil, err
+		}
+		h, err := r.do(ctx, it, usage)
+		if err != nil {
+			return "", nil, err
+		}
+		lang = h.Languages[0].Language
+	}
+	segments, err := r.seek(ctx, spectrum, speech, lang, usage, d)
+	return lang, segments, err
+}
+
 // seek transcribes a tape window by window, each starting where the last
 // timestamp of the one before says that it was heard to, and prompted with
 // what was said (transcribe.py). Windows of one episode follow one another;
 // those of several share batches.
-func (r *Recognizer) seek(ctx context.Context, tape audio.Reader, speech []episode.Span, lang string, usage *models.Usage, d *doubts) ([]segment, error) {
-	spectrum, err := newSpectrum(ctx, r.front, tape)
-	if err != nil {
-		return nil, err
-	}
+func (r *Recognizer) seek(ctx context.Context, spectrum *spectrum, speech []episode.Span, lang string, usage *models.Usage, d *doubts) ([]segment, error) {
 	var (
 		out        []segment
 		said       = slices.Clone(r.prompt) // all text tokens and timestamps so far

@@ -94,76 +94,37 @@ func (r *Recognizer) Transcribe(ctx context.Context, tape audio.Reader, speech [
 		t.Language = episode.Undetermined
 		return t, usage, nil
 	}
-	var segments []segment
 	var d doubts
-	lang, err := r.language(ctx, tape, speech, &usage)
-	if err == nil {
-		t.Language = lang
-		if r.params.LongForm == longSequential {
-			segments, err = r.seek(ctx, tape, speech, lang, &usage, &d)
-		} else {
-			segments, err = r.pieces(ctx, tape, speech, lang, &usage, &d)
-		}
+	run := r.pieces
+	if r.params.LongForm == longSequential {
+		run = r.sequence
 	}
+	lang, segments, err := run(ctx, tape, speech, &usage, &d)
 	if err != nil {
 		return t, usage, fmt.Errorf("whisper: transcribe: %w", err)
 	}
-	if r.params.Task == taskTranslate {
+	if t.Language = lang; r.params.Task == taskTranslate {
 		t.Language = "en"
 	}
 	t.Warnings = d.warnings()
+	if r.params.WordTimes {
+		t.WordTimes = timeWords(r.words, lang, segments)
+	}
 	for i := range segments {
-		s := &segments[i]
-		if s.words != nil {
-			t.WordTimes = timesAttention
-		} else if r.params.WordTimes && len(s.tokens) > 0 {
-			interpolate(r.words, lang, s)
-			t.WordTimes = timesInterpolated
-		}
-		if out, ok := s.record(); ok {
+		if out, ok := segments[i].record(); ok {
 			t.Segments = append(t.Segments, out)
 		}
 	}
 	return t, usage, nil
 }
 
-// language is the one to transcribe in: the manifest's, English for an
-// English-only model, or what the model hears.
-func (r *Recognizer) language(ctx context.Context, tape audio.Reader, speech []episode.Span, usage *models.Usage) (string, error) {
-	switch {
-	case !r.words.multilingual:
-		return "en", nil
-	case r.params.Language != "":
-		return r.params.Language, nil
-	case r.params.LongForm == longSequential:
-		s, err := newSpectrum(ctx, r.front, tape)
-		if err != nil {
-			return "", err
-		}
-		it, err := s.item(ctx, 0, min(windowFrames, s.frames))
-		if err != nil {
-			return "", err
-		}
-		if s.frames < windowFrames { // the reference pads the audio here, not the log-mel
-			if it.Mel, err = s.read(ctx, 0); err != nil {
-				return "", err
-			}
-			for i := range it.Mel {
-				it.Mel[i] = max(it.Mel[i], s.floor)
-			}
-		}
-		it.Identify = true
-		h, err := r.do(ctx, it, usage)
-		if err != nil {
-			return "", err
-		}
-		return h.Languages[0].Language, nil
+// known is the language to transcribe in where it need not be heard: the
+// manifest's, or English for an English-only model; else "".
+func (r *Recognizer) known() string {
+	if !r.words.multilingual {
+		return "en"
 	}
-	heard, err := r.identify(ctx, tape, firstWindows(speech, r.params.Windows), usage)
-	if err != nil || len(heard) == 0 {
-		return "en", err
-	}
-	return heard[0].Language, nil
+	return r.params.Language
 }
 
 // do runs one item and adds to the usage.
@@ -196,8 +157,19 @@ type piece struct {
 	frames int     // of the log-mel
 }
 
-// pieces transcribes stretches of speech side by side.
-func (r *Recognizer) pieces(ctx context.Context, tape audio.Reader, speech []episode.Span, lang string, usage *models.Usage, d *doubts) ([]segment, error) {
+// pieces transcribes stretches of speech side by side, in the language that is
+// heard where speech begins.
+func (r *Recognizer) pieces(ctx context.Context, tape audio.Reader, speech []episode.Span, usage *models.Usage, d *doubts) (string, []segment, error) {
+	lang := r.known()
+	if lang == "" {
+		likeliest, err := r.identify(ctx, tape, firstWindows(speech, r.params.Windows), usage)
+		if err != nil {
+			return "", nil, err
+		}
+		if lang = "en"; len(likeliest) > 0 {
+			lang = likeliest[0].Language
+		}
+	}
 	cut := asr.Cut{
 		Longest: episode.Seconds(r.params.PieceSeconds),
 		Join:    episode.Seconds(r.params.JoinSeconds),
@@ -215,7 +187,7 @@ func (r *Recognizer) pieces(ctx context.Context, tape audio.Reader, speech []epi
 		failed = err
 	}
 	if failed != nil {
-		return nil, failed
+		return "", nil, failed
 	}
 	var out []segment
 	lastSpeech := 0.0
@@ -244,7 +216,7 @@ func (r *Recognizer) pieces(ctx context.Context, tape audio.Reader, speech []epi
 			lastSpeech = segments[n-1].end
 		}
 	}
-	return out, nil
+	return lang, out, nil
 }
 
 // listening makes each piece's log-mel in the goroutine that waits for it, so

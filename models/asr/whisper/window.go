@@ -99,3 +99,12 @@ func (s *spectrum) item(ctx context.Context, frame, size int) (Item, error) {
 	}
 	return Item{Mel: mel, Frames: size, Content: contentOf(samples)}, nil
 }
+
+// opening makes the item to tell the language by: the tape's first 30 s. Unlike
+// in a window that is transcribed, what follows a shorter tape is silent audio,
+// not a log-mel of zeros (transcribe.py).
+func (s *spectrum) opening(ctx context.Context) (Item, error) {
+	it, err := s.item(ctx, 0, windowFrames)
+	it.Identify = true
+	return it, err
+}

@@ -175,6 +175,22 @@ func (s *segment) fitWords(median, longest, lastSpeech float64) {
 	}
 }
 
+// timeWords gives segments their words where the graph's attention gave none,
+// and says where a transcript's times come from; "" for one without words.
+func timeWords(v *vocabulary, lang string, segments []segment) string {
+	if slices.ContainsFunc(segments, func(s segment) bool { return s.words != nil }) {
+		return timesAttention
+	}
+	from := ""
+	for i := range segments {
+		if len(segments[i].tokens) > 0 {
+			interpolate(v, lang, &segments[i])
+			from = timesInterpolated
+		}
+	}
+	return from
+}
+
 // interpolate lays words over a segment by their numbers of characters.
 func interpolate(v *vocabulary, lang string, s *segment) {
 	var text []int
