@@ -84,6 +84,22 @@ type Usage struct {
 	Ran    time.Duration
 }
 
+// Usage is what one item took.
+func (a Answer[Out]) Usage() Usage {
+	return Usage{Device: a.Device, Items: 1, Batch: a.Batch, Waited: a.Waited, Ran: a.Ran}
+}
+
+// Add counts what more of the same model's items took.
+func (u *Usage) Add(more Usage) {
+	if more.Device != "" {
+		u.Device = more.Device
+	}
+	u.Items += more.Items
+	u.Batch += more.Batch
+	u.Waited += more.Waited
+	u.Ran += more.Ran
+}
+
 // Map runs items through a queue, at most inFlight at a time, and returns the
 // outputs in the items' order. The first error cancels the rest; every
 // goroutine has ended when Map returns.

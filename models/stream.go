@@ -55,11 +55,7 @@ func (s *Stream[In, Out]) Add(item In) bool {
 			return
 		}
 		s.out[i] = a.Value
-		s.usage.Device = a.Device
-		s.usage.Items++
-		s.usage.Batch += a.Batch
-		s.usage.Waited += a.Waited
-		s.usage.Ran += a.Ran
+		s.usage.Add(a.Usage())
 	})
 	return true
 }

@@ -98,7 +98,7 @@ func (r *Recognizer) identify(ctx context.Context, tape audio.Reader, windows []
 		}
 	}
 	heard, used, err := stream.Wait()
-	addUsage(usage, used)
+	usage.Add(used)
 	if err := cmp.Or(readErr, err); err != nil {
 		return nil, err
 	}

@@ -108,9 +108,9 @@ func (l *loop) active() int {
 	return n
 }
 
-// admit fills the free places from the feed. It takes more only when there is
-// no place left at all or half of them are free: newcomers that come together
-// catch up together.
+// admit fills the free places from the feed. While items are under way it waits
+// until half of the places are free: newcomers that come together catch up
+// together.
 func (l *loop) admit() error {
 	for {
 		active := l.active()
@@ -170,7 +170,7 @@ func (l *loop) identify(heard block) (Heard, error) {
 		return Heard{}, err
 	}
 	logits := o.logits.row(0)
-	if err := l.checkLogits(logits); err != nil {
+	if err := l.checkLogits(len(logits)); err != nil {
 		return Heard{}, err
 	}
 	some := make([]float32, len(l.words.languages))
@@ -193,9 +193,11 @@ func (l *loop) identify(heard block) (Heard, error) {
 	return h, nil
 }
 
-func (l *loop) checkLogits(row []float32) error {
-	if len(row) < l.words.stamps || len(row)%l.words.size != 0 && len(row) < l.words.size {
-		return fmt.Errorf("whisper: the decoder gives %d logits, and the vocabulary has %d tokens: %s is another model's", len(row), l.words.size, tokenizerFile)
+// checkLogits finds a decoder whose vocabulary is smaller than its tokenizer's;
+// a larger one has been padded.
+func (l *loop) checkLogits(size int) error {
+	if size < l.words.size {
+		return fmt.Errorf("whisper: the decoder gives %d logits, and the vocabulary has %d tokens: %s is another model's", size, l.words.size, tokenizerFile)
 	}
 	return nil
 }
@@ -216,8 +218,8 @@ func (l *loop) start(a *attempt) error {
 		}
 		all := o.logits.row(0)
 		size := len(all) / len(prompt)
-		if size < l.words.size {
-			return fmt.Errorf("whisper: the decoder gives %d logits, and the vocabulary has %d tokens: %s is another model's", size, l.words.size, tokenizerFile)
+		if err := l.checkLogits(size); err != nil {
+			return err
 		}
 		a.noSpeech = softmax(all[a.sotAt*size:][:l.words.size])[l.words.noSpeech]
 		if err := l.hear(a, all[(len(prompt)-1)*size:]); err != nil {

@@ -133,22 +133,8 @@ func (r *Recognizer) do(ctx context.Context, it Item, usage *models.Usage) (Hear
 	if err != nil {
 		return Heard{}, err
 	}
-	usage.Device = a.Device
-	usage.Items++
-	usage.Batch += a.Batch
-	usage.Waited += a.Waited
-	usage.Ran += a.Ran
+	usage.Add(a.Usage())
 	return a.Value, nil
-}
-
-func addUsage(to *models.Usage, u models.Usage) {
-	if u.Device != "" {
-		to.Device = u.Device
-	}
-	to.Items += u.Items
-	to.Batch += u.Batch
-	to.Waited += u.Waited
-	to.Ran += u.Ran
 }
 
 // piece is one stretch of speech and where it lies.
@@ -182,7 +168,7 @@ func (r *Recognizer) pieces(ctx context.Context, tape audio.Reader, speech []epi
 		return stream.Add(p)
 	})
 	heard, used, failed := stream.Wait()
-	addUsage(usage, used)
+	usage.Add(used)
 	if failed == nil {
 		failed = err
 	}

@@ -61,11 +61,7 @@ func (d *Detector) Track(ctx context.Context, tape audio.Reader) (probability []
 		if err != nil {
 			return nil, 0, usage, fmt.Errorf("silero: %w", err)
 		}
-		usage.Device = answer.Device
-		usage.Items++
-		usage.Batch += answer.Batch
-		usage.Waited += answer.Waited
-		usage.Ran += answer.Ran
+		usage.Add(answer.Usage())
 		probability = append(probability, answer.Value.Probability[:(n+stepSamples-1)/stepSamples]...)
 		if ended {
 			return probability, samples, usage, nil
