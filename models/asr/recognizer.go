@@ -50,16 +50,17 @@ func (p *Params) check() error {
 		return fmt.Errorf("parameters.beam_threshold: %v must be positive", p.BeamThreshold)
 	case !(p.LMWeight >= 0):
 		return fmt.Errorf("parameters.lm_weight: %v must not be negative", p.LMWeight)
-	case !(p.PieceSeconds >= 1 && p.PieceSeconds <= 60):
-		return fmt.Errorf("parameters.piece_seconds: %v must be 1 to 60", p.PieceSeconds)
-	case !(p.MarginSeconds >= 0 && 2*p.MarginSeconds < p.PieceSeconds):
-		return fmt.Errorf("parameters.margin_seconds: %v must be less than half a piece", p.MarginSeconds)
-	case !(p.GapSeconds > 0):
-		return fmt.Errorf("parameters.gap_seconds: %v must be positive", p.GapSeconds)
-	case p.Confidence != nil:
-		return p.Confidence.check()
 	}
-	return nil
+	if p.Confidence != nil {
+		if err := p.Confidence.check(); err != nil {
+			return err
+		}
+	}
+	return p.pieces().Check()
+}
+
+func (p *Params) pieces() Pieces {
+	return Pieces{PieceSeconds: p.PieceSeconds, JoinSeconds: p.JoinSeconds, MarginSeconds: p.MarginSeconds, GapSeconds: p.GapSeconds}
 }
 
 // Recognizer writes down what is said. It is safe for concurrent use.
@@ -137,44 +138,7 @@ func (r *Recognizer) Languages() []string { return r.model.Manifest.Languages }
 // Transcribe writes down the speech of a tape as segments between pauses.
 // speech: in order, without overlap. The tape may still be growing.
 func (r *Recognizer) Transcribe(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Transcript, models.Usage, error) {
-	cut := Cut{
-		Longest: episode.Seconds(r.params.PieceSeconds),
-		Join:    episode.Seconds(r.params.JoinSeconds),
-		Margin:  episode.Seconds(r.params.MarginSeconds),
-	}
-	stream := models.NewStream(ctx, decoding{r}, inFlight)
-	err := cut.Split(ctx, tape, speech, stream.Add)
-	heard, usage, failed := stream.Wait()
-	usage.Model = r.model.Manifest.Ref()
-	if failed == nil {
-		failed = err
-	}
-	t := episode.Transcript{Source: "recognised", Segments: []episode.Segment{}}
-	if len(r.model.Manifest.Languages) > 0 {
-		t.Language = r.model.Manifest.Languages[0]
-	}
-	if failed != nil {
-		return t, usage, fmt.Errorf("asr: transcribe: %w", failed)
-	}
-	for _, words := range heard {
-		t.Segments = append(t.Segments, segments(words, episode.Seconds(r.params.GapSeconds))...)
-	}
-	return t, usage, nil
-}
-
-// decoding finds the words of each piece as soon as the network has run, in
-// the goroutine that waited for it.
-type decoding struct{ r *Recognizer }
-
-func (d decoding) Do(ctx context.Context, p Piece) (models.Answer[[]episode.Word], error) {
-	a, err := d.r.queue.Do(ctx, p)
-	if err != nil {
-		return models.Answer[[]episode.Word]{}, err
-	}
-	return models.Answer[[]episode.Word]{
-		Value:  d.r.Words(p.Start, a.Value),
-		Device: a.Device, Batch: a.Batch, Waited: a.Waited, Ran: a.Ran,
-	}, nil
+	return Transcribe(ctx, r.model, r.queue, r.params.pieces(), tape, speech, r.Words)
 }
 
 // Words finds the words of one piece that starts at a time of the episode.
