@@ -34,20 +34,7 @@ func NewBeamRunner(m *models.Model) (*BeamRunner, error) {
 	fail := func(format string, args ...any) (*BeamRunner, error) {
 		return nil, fmt.Errorf("whisper: model %s: %w", f.Ref(), fmt.Errorf(format, args...))
 	}
-	if f.Family != BeamSearchFamily {
-		return fail("family: want %q, got %q", BeamSearchFamily, f.Family)
-	}
-	if f.Frontend == nil || f.Frontend.Kind != "whisper" {
-		return fail(`frontend: want {kind: whisper, mels: 80 or 128}`)
-	}
-	if len(f.Sessions) != 1 {
-		return fail("sessions: want one graph, got %v", f.Sessions)
-	}
-	words, err := readVocabulary(m)
-	if err != nil {
-		return nil, err
-	}
-	params, err := readParams(m)
+	words, params, err := read(m, BeamSearchFamily, "one graph")
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +130,11 @@ func NewBeam(m *models.Model, q models.Queue[Item, Heard]) (*Recognizer, error) 
 	if err != nil {
 		return nil, err
 	}
-	if r.params.LongForm != longPieces {
+	switch {
+	case r.params.LongForm != longPieces:
 		return nil, fmt.Errorf("whisper: model %s: parameters.long_form: one run gives no timestamps to seek by: want %q", m.Manifest.Ref(), longPieces)
+	case r.params.InitialPrompt != "":
+		return nil, fmt.Errorf("whisper: model %s: parameters.initial_prompt: family %q hears without one: leave it out, or take an export of family %q", m.Manifest.Ref(), BeamSearchFamily, Family)
 	}
 	return r, nil
 }

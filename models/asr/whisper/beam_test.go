@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/earshot-fm/earshot/dag/episode"
@@ -66,5 +67,16 @@ func TestBeamSearch(t *testing.T) {
 	}
 	if len(tr.Segments) != 1 || tr.WordTimes != timesInterpolated {
 		t.Errorf("transcript %+v", tr)
+	}
+}
+
+// What the operator has no place for is refused, not left out in silence.
+func TestABeamSearchTakesNoPromptAndNoSeeking(t *testing.T) {
+	for name, value := range map[string]string{"initial_prompt": "Ann Lee", "long_form": longSequential} {
+		m := modelstest.Folder(t, parity+"tiny-whisper-beam")
+		m.Manifest.Params[name] = value
+		if _, err := NewBeam(m, nil); err == nil || !strings.Contains(err.Error(), "parameters."+name) {
+			t.Errorf("%s: error %v", name, err)
+		}
 	}
 }

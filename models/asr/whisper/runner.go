@@ -2,8 +2,10 @@ package whisper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/earshot-fm/earshot/models"
 )
@@ -31,32 +33,40 @@ var _ models.Refiller[Item, Heard] = (*Runner)(nil)
 // NewRunner makes the runner of a model of family "whisper": sessions are the
 // encoder's graph and the merged decoder's, in this order.
 func NewRunner(m *models.Model) (*Runner, error) {
+	words, params, err := read(m, Family, "the encoder's graph", "the merged decoder's")
+	if err != nil {
+		return nil, err
+	}
 	f := &m.Manifest
-	fail := func(format string, args ...any) (*Runner, error) {
-		return nil, fmt.Errorf("whisper: model %s: %w", f.Ref(), fmt.Errorf(format, args...))
+	d, err := newDecoder(m, f.Sessions[1])
+	if err != nil {
+		return nil, fmt.Errorf("whisper: model %s: %w", f.Ref(), err)
 	}
-	if f.Family != Family {
-		return fail("family: want %q, got %q", Family, f.Family)
+	return &Runner{words: words, params: params, encoder: f.Sessions[0], decoder: d, mels: f.Frontend.Mels, places: f.Batch.MaxItems}, nil
+}
+
+// read reads what the families have in common, and checks that the model is of
+// one of them, with its graphs.
+func read(m *models.Model, family string, graphs ...string) (*vocabulary, Params, error) {
+	f := &m.Manifest
+	var wrong error
+	switch {
+	case f.Family != family:
+		wrong = fmt.Errorf("family: want %q, got %q", family, f.Family)
+	case f.Frontend == nil || f.Frontend.Kind != "whisper":
+		wrong = errors.New("frontend: want {kind: whisper, mels: 80 or 128}")
+	case len(f.Sessions) != len(graphs):
+		wrong = fmt.Errorf("sessions: want %s, got %v", strings.Join(graphs, " and "), f.Sessions)
 	}
-	if f.Frontend == nil || f.Frontend.Kind != "whisper" {
-		return fail(`frontend: want {kind: whisper, mels: 80 or 128}`)
-	}
-	if len(f.Sessions) != 2 {
-		return fail("sessions: want the encoder's graph and the merged decoder's, got %v", f.Sessions)
+	if wrong != nil {
+		return nil, Params{}, fmt.Errorf("whisper: model %s: %w", f.Ref(), wrong)
 	}
 	words, err := readVocabulary(m)
 	if err != nil {
-		return nil, err
+		return nil, Params{}, err
 	}
 	params, err := readParams(m)
-	if err != nil {
-		return nil, err
-	}
-	d, err := newDecoder(m, f.Sessions[1])
-	if err != nil {
-		return fail("%w", err)
-	}
-	return &Runner{words: words, params: params, encoder: f.Sessions[0], decoder: d, mels: f.Frontend.Mels, places: f.Batch.MaxItems}, nil
+	return words, params, err
 }
 
 // Cost is a window's 30 seconds: silence is decoded like speech.
