@@ -12,14 +12,12 @@ import (
 	"maps"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"gocloud.dev/blob"
 
 	"github.com/earshot-fm/earshot/audio/enclosure"
 	"github.com/earshot-fm/earshot/models"
@@ -389,61 +387,6 @@ func unknownSums(m *public.Model, missing []string, base string) error {
 		fmt.Fprintf(&b, "\n%s", m.Source.Note)
 	}
 	return errors.New(b.String())
-}
-
-// fetch brings a file, bounded, and checks its hash.
-func (s *adding) fetch(ctx context.Context, address, to, want string) error {
-	u, err := url.Parse(address)
-	if err != nil {
-		return exit(exitUsage, fmt.Errorf("%s is no address", shown(address)))
-	}
-	switch u.Scheme {
-	case "http", "https":
-		o := s.config.Fetch.options()
-		o.MaxBytes = s.left
-		f := enclosure.New(o)
-		defer f.Close()
-		file, err := f.Fetch(ctx, address, to)
-		if err != nil {
-			return err
-		}
-		s.left -= file.Bytes
-	case "gs", "s3":
-		if err := s.fetchObject(ctx, u, to); err != nil {
-			return err
-		}
-	default:
-		return exit(exitUsage, fmt.Errorf("%s: scheme %q is none of https, http, gs, s3", shown(address), u.Scheme))
-	}
-	if err := checkSum(to, want); err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", shown(address), err), os.Remove(to))
-	}
-	return nil
-}
-
-// fetchObject brings an object of a bucket; the address's query is go-cloud's
-// (region, endpoint).
-func (s *adding) fetchObject(ctx context.Context, u *url.URL, to string) (err error) {
-	bucketURL := url.URL{Scheme: u.Scheme, Host: u.Host, RawQuery: u.RawQuery}
-	b, err := blob.OpenBucket(ctx, bucketURL.String())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.Close()) }()
-	r, err := b.NewReader(ctx, strings.TrimPrefix(path.Clean(u.Path), "/"), nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	n, err := io.Copy(out, io.LimitReader(r, s.left+1))
-	if s.left -= n; err == nil && s.left < 0 {
-		err = fmt.Errorf("it is larger than %d bytes (--max-bytes)", s.maxBytes)
-	}
-	return errors.Join(err, out.Close())
 }
 
 func checkSum(file, want string) error {
