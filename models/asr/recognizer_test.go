@@ -2,7 +2,6 @@ package asr
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"os"
@@ -27,15 +26,9 @@ func open(t testing.TB, m *models.Model) modelstest.Queue[Piece, Posteriors] {
 // (models/train/asr/synthesise.py fixture), and what is said where.
 func heldOut(t testing.TB) (recording, []episode.Span, []string) {
 	t.Helper()
-	b, err := os.ReadFile("testdata/heldout.pcm16")
+	samples := recording(modelstest.PCM16(t, "testdata/heldout.pcm16"))
+	b, err := os.ReadFile("testdata/heldout.json")
 	if err != nil {
-		t.Fatal(err)
-	}
-	samples := make(recording, len(b)/2)
-	for i := range samples {
-		samples[i] = float32(int16(binary.LittleEndian.Uint16(b[2*i:]))) / 32768
-	}
-	if b, err = os.ReadFile("testdata/heldout.json"); err != nil {
 		t.Fatal(err)
 	}
 	var facts [][3]any

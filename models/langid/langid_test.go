@@ -17,7 +17,7 @@ func TestLanguagesAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, code := range []string{"de", "es", "ja"} {
-		got, usage, err := d.Identify(t.Context(), tape(t, code), []episode.Span{{Start: 0, End: 10.2}})
+		got, usage, err := d.Identify(t.Context(), modelstest.Clip(t, code), []episode.Span{{Start: 0, End: 10.2}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +28,7 @@ func TestLanguagesAreTold(t *testing.T) {
 			t.Errorf("usage %+v", usage)
 		}
 	}
-	got, _, err := d.Identify(t.Context(), tape(t, "music"), []episode.Span{{Start: 0, End: 5}})
+	got, _, err := d.Identify(t.Context(), modelstest.Clip(t, "music"), []episode.Span{{Start: 0, End: 5}})
 	if err != nil || got.Code != Undetermined {
 		t.Errorf("music: %+v, error %v", got, err)
 	}
@@ -40,7 +40,7 @@ func TestNoSpeechIsUndetermined(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, _, err := d.Identify(t.Context(), tape(t, "de"), nil)
+	got, _, err := d.Identify(t.Context(), modelstest.Clip(t, "de"), nil)
 	if err != nil || got.Code != Undetermined || got.Confidence != 0 || got.Candidates == nil {
 		t.Errorf("%+v, error %v", got, err)
 	}

@@ -9,10 +9,10 @@ import (
 	"github.com/earshot-fm/earshot/models"
 )
 
-// Cached is the path of a file that `make setup` fetches: in the folder
+// cached is the path of a file that `make setup` fetches: in the folder
 // EARSHOT_CACHE, or in a .cache in the working directory or above it. Where it
 // is not, the test fails.
-func Cached(t testing.TB, name string) string {
+func cached(t testing.TB, name string) string {
 	t.Helper()
 	folders := []string{}
 	if cache := os.Getenv("EARSHOT_CACHE"); cache != "" {
@@ -47,7 +47,7 @@ func Public(t testing.TB, folder string, fetched ...string) *models.Model {
 	t.Helper()
 	files := fstest.MapFS{"model.yaml": {Data: read(t, filepath.Join(folder, "model.yaml"))}}
 	for _, name := range fetched {
-		files[name] = &fstest.MapFile{Data: read(t, Cached(t, name))}
+		files[name] = &fstest.MapFile{Data: read(t, cached(t, name))}
 	}
 	return load(t, files, ".")
 }

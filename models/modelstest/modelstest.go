@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/earshot-fm/earshot/audio"
@@ -120,6 +121,14 @@ func Tape(t testing.TB, samples []float32) *audio.Tape {
 	}
 	tape.Finish(nil)
 	return tape
+}
+
+// Clip plays one of a package's clips, testdata/NAME.pcm16: those that
+// models/train/common/fixtures.py makes are of voices, texts and instruments
+// that no training saw.
+func Clip(t testing.TB, name string) *audio.Tape {
+	t.Helper()
+	return Tape(t, PCM16(t, filepath.Join("testdata", name+".pcm16")))
 }
 
 // PCM16 reads a file of little-endian 16-bit samples.

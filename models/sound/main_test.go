@@ -1,10 +1,8 @@
 package sound
 
 import (
-	"path/filepath"
 	"testing"
 
-	"github.com/earshot-fm/earshot/audio"
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/frames"
 	"github.com/earshot-fm/earshot/models/modelstest"
@@ -18,11 +16,4 @@ func builtIn(t testing.TB) *models.Model { return modelstest.BuiltIn(t, "earshot
 func open(t testing.TB, m *models.Model) modelstest.Queue[frames.Window, frames.Scores] {
 	t.Helper()
 	return modelstest.Direct[frames.Window, frames.Scores](t, m, NewRunner)
-}
-
-// tape plays one of the clips that models/train/common/fixtures.py makes from
-// voices, texts and instruments that no training saw.
-func tape(t testing.TB, name string) *audio.Tape {
-	t.Helper()
-	return modelstest.Tape(t, modelstest.PCM16(t, filepath.Join("testdata", name+".pcm16")))
 }

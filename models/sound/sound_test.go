@@ -18,7 +18,7 @@ func TestSoundsAreFoundWhereTheyAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, usage, err := d.Detect(t.Context(), tape(t, "scene"))
+	events, usage, err := d.Detect(t.Context(), modelstest.Clip(t, "scene"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestBatchDoesNotShow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		track, _, err := d.Track(t.Context(), tape(t, "scene"))
+		track, _, err := d.Track(t.Context(), modelstest.Clip(t, "scene"))
 		if err != nil {
 			t.Fatal(err)
 		}

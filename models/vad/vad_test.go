@@ -19,7 +19,7 @@ func TestSpeechIsFoundAndMusicIsNot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	regions, usage, err := d.Detect(t.Context(), tape(t, "scene"))
+	regions, usage, err := d.Detect(t.Context(), modelstest.Clip(t, "scene"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestBatchDoesNotShow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		track, _, err := d.Track(t.Context(), tape(t, "scene"))
+		track, _, err := d.Track(t.Context(), modelstest.Clip(t, "scene"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestFailuresArriveWithTheirCause(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	modelstest.Failures(t, tape(t, "scene"), func(ctx context.Context, tape audio.Reader) error {
+	modelstest.Failures(t, modelstest.Clip(t, "scene"), func(ctx context.Context, tape audio.Reader) error {
 		_, _, err := d.Detect(ctx, tape)
 		return err
 	})

@@ -43,11 +43,6 @@ func detector(t testing.TB, m *models.Model, q models.Queue[Stretch, Speech]) *D
 	return d
 }
 
-func clip(t testing.TB) *audio.Tape {
-	t.Helper()
-	return modelstest.Tape(t, modelstest.PCM16(t, "testdata/clip.pcm16"))
-}
-
 // golden is what models/train/parity/silero.py writes: the package's own
 // answers.
 type golden struct {
@@ -86,7 +81,7 @@ func TestTheRealModelHearsWhatItsPackageHears(t *testing.T) {
 		t.Run(folder, func(t *testing.T) {
 			m := load(t, folder)
 			d := detector(t, m, open(t, m))
-			got, samples, usage, err := d.Track(t.Context(), clip(t))
+			got, samples, usage, err := d.Track(t.Context(), modelstest.Clip(t, "clip"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +92,7 @@ func TestTheRealModelHearsWhatItsPackageHears(t *testing.T) {
 			if found := d.regions.find(got, samples); !slices.Equal(found, regions) {
 				t.Errorf("regions %v, the package's are %v", found, regions)
 			}
-			found, _, err := d.Detect(t.Context(), clip(t))
+			found, _, err := d.Detect(t.Context(), modelstest.Clip(t, "clip"))
 			if err != nil || !slices.Equal(found, spans(regions)) {
 				t.Errorf("regions %v, error %v, the package's are %v", found, err, spans(regions))
 			}
@@ -249,7 +244,7 @@ func TestFailuresArriveWithTheirCause(t *testing.T) {
 	m := load(t, "silero-vad")
 	q := open(t, m)
 	d := detector(t, m, q)
-	modelstest.Failures(t, clip(t), func(ctx context.Context, tape audio.Reader) error {
+	modelstest.Failures(t, modelstest.Clip(t, "clip"), func(ctx context.Context, tape audio.Reader) error {
 		_, _, err := d.Detect(ctx, tape)
 		return err
 	})
