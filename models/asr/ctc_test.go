@@ -1,6 +1,7 @@
 package asr
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/earshot-fm/earshot/audio"
 	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/modelstest"
 )
 
@@ -194,4 +196,28 @@ func TestAModelThatGivesNoNumbersIsAnError(t *testing.T) {
 		modelstest.NaN(t, modelstest.Direct[Piece, Posteriors](t, modelstest.Folder(t, c.folder), NewCTCRunner), piece)
 	}
 	modelstest.NaN(t, modelstest.Direct[Piece, Posteriors](t, modelstest.BuiltIn(t, "earshot-en"), NewRunner), piece)
+}
+
+// timeMajor turns a session's output the other way round.
+type timeMajor struct{ models.Session }
+
+func (s timeMajor) Run(ctx context.Context, inputs map[string]models.Tensor) (map[string]models.Tensor, error) {
+	outputs, err := s.Session.Run(ctx, inputs)
+	for name, t := range outputs {
+		if shape := t.Shape(); err == nil && len(shape) == 3 {
+			values, _ := models.Elements[float32](t)
+			outputs[name] = models.NewTensor(values, shape[1], shape[0], shape[2])
+		}
+	}
+	return outputs, err
+}
+
+func TestANetworkWhoseOutputIsByTimeFirstIsRefused(t *testing.T) {
+	m := modelstest.Folder(t, ctcModels[0].folder)
+	q := modelstest.Direct[Piece, Posteriors](t, m, NewCTCRunner)
+	q.Sessions = models.Sessions{m.Manifest.Sessions[0]: timeMajor{q.Sessions[m.Manifest.Sessions[0]]}}
+	q.Copies = 12
+	if _, err := q.Do(t.Context(), Piece{Samples: make([]float32, 2000)}); err == nil || !strings.Contains(err.Error(), "want [12, steps") {
+		t.Errorf("error %v", err)
+	}
 }

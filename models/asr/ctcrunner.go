@@ -267,9 +267,9 @@ func (r *CTCRunner) run(ctx context.Context, session models.Session, batch []Pie
 	if !ok {
 		return fmt.Errorf("the graph has no output %q", r.output)
 	}
-	shape := output.Shape()
-	if len(shape) != 3 || int(shape[0]) < len(items) || int(shape[2]) != r.classes {
-		return fmt.Errorf("output %s has shape %v, want [%d, steps, %d]: the vocabulary has %d classes with the blank", r.output, shape, max(2, len(items)), r.classes, r.classes)
+	shape, rows := output.Shape(), max(2, len(items))
+	if len(shape) != 3 || int(shape[0]) != rows || int(shape[2]) != r.classes {
+		return fmt.Errorf("output %s has shape %v, want [%d, steps, %d]: the vocabulary has %d classes with the blank", r.output, shape, rows, r.classes, r.classes)
 	}
 	logits, err := models.Elements[float32](output)
 	if err != nil {
