@@ -2,6 +2,8 @@ package topic
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -100,6 +102,45 @@ func TestZeroShot(t *testing.T) {
 // The scores of a classifier are the softmax of the logits that transformers
 // gives (models/text's tests compare those), and only those at or above the
 // threshold are told.
+// stuck is a queue that answers no one until the context ends.
+type stuck struct{ asked chan struct{} }
+
+func (q stuck) Do(ctx context.Context, _ text.Item) (models.Answer[[]float32], error) {
+	select {
+	case q.asked <- struct{}{}:
+	default:
+	}
+	<-ctx.Done()
+	return models.Answer[[]float32]{}, ctx.Err()
+}
+
+// Who waits for the labels' vectors, which another episode has asked for, can
+// still be cancelled.
+func TestWaitingForTheLabelsEnds(t *testing.T) {
+	m := modelstest.Public(t, "../public/minilm-topics", "minilm.onnx", "minilm-tokenizer.json")
+	q := stuck{make(chan struct{}, 1)}
+	z, err := NewZeroShot(m, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, endFirst := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, _, err := z.Classify(first, Text{Title: "bread"})
+		done <- err
+	}()
+	<-q.asked
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := z.Classify(cancelled, Text{Title: "goal"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("the second gives %v", err)
+	}
+	endFirst()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first gives %v", err)
+	}
+}
+
 func TestSequence(t *testing.T) {
 	m := modelstest.Folder(t, "../parity/tiny-bert-classifier")
 	s, q := modelstest.Task(t, m, NewSequenceRunner, NewSequence)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
@@ -68,8 +67,8 @@ type ZeroShot struct {
 	params zeroShot
 	reader *text.Reader
 
-	mu     sync.Mutex
-	labels [][]float32 // a unit vector each; nil until the first text
+	making chan struct{} // holds one while labels are read or made
+	labels [][]float32   // a unit vector each; nil until the first text
 }
 
 // NewZeroShot makes a classifier for a model of family zero-shot and the queue
@@ -83,7 +82,7 @@ func NewZeroShot(m *models.Model, q models.Queue[text.Item, []float32]) (*ZeroSh
 	if err != nil {
 		return nil, err
 	}
-	return &ZeroShot{model: m, queue: q, params: p, reader: r}, nil
+	return &ZeroShot{model: m, queue: q, params: p, reader: r, making: make(chan struct{}, 1)}, nil
 }
 
 // Classify returns the topics at or above their threshold, best first; none
@@ -111,8 +110,12 @@ func (z *ZeroShot) Classify(ctx context.Context, t Text) ([]episode.Topic, model
 // described are the labels' vectors: the mean of their descriptions', of unit
 // length. They are made with the first text, and again if that failed.
 func (z *ZeroShot) described(ctx context.Context) ([][]float32, error) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
+	select {
+	case z.making <- struct{}{}:
+		defer func() { <-z.making }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("topic: %s: what the labels mean: %w", z.model.Manifest.Ref(), ctx.Err())
+	}
 	if z.labels != nil {
 		return z.labels, nil
 	}
