@@ -39,23 +39,24 @@ func spellBytes(s string) string {
 	return b.String()
 }
 
-// spelledBytes appends the bytes that a token spells; a token that spells none
-// stands for its own.
-func spelledBytes(to []byte, token string) []byte {
-	n := len(to)
+// Bytes are those that a token of a byte-level vocabulary spells; nil for one
+// with a character that stands for no byte.
+func Bytes(token string) []byte {
+	bytes := make([]byte, 0, len(token))
 	for _, r := range token {
 		b, ok := runeBytes[r]
 		if !ok {
-			return append(to[:n], token...)
+			return nil
 		}
-		to = append(to, b)
+		bytes = append(bytes, b)
 	}
-	return to
+	return bytes
 }
 
-// text reads bytes as UTF-8; each longest start of a character that breaks off
-// is one U+FFFD (Unicode 15, 3.9, "substitution of maximal subparts").
-func text(b []byte) string {
+// Text reads bytes as UTF-8; each longest start of a character that breaks off
+// is one U+FFFD (Unicode 15, 3.9, "substitution of maximal subparts"), as in
+// Python's decoding.
+func Text(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
 	}

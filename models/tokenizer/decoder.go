@@ -65,9 +65,13 @@ func readDecoder(b json.RawMessage, path string) (decoder, error) {
 		return decoderFunc(func(tokens []string) []string {
 			var bytes []byte
 			for _, token := range tokens {
-				bytes = spelledBytes(bytes, token)
+				spelled := Bytes(token)
+				if spelled == nil {
+					spelled = []byte(token)
+				}
+				bytes = append(bytes, spelled...)
 			}
-			return []string{text(bytes)}
+			return []string{Text(bytes)}
 		}), err
 	case "WordPiece":
 		return readWordPieceDecoder(b, path)

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/tokenizer"
 )
 
 // The files beside the graphs, as Optimum's export names them.
@@ -137,18 +136,13 @@ func (v *vocabulary) readTokenizer(b []byte) error {
 		}
 	}
 	v.bytes = make([]string, v.eot)
-	undo := byteTable()
 	for token, id := range file.Model.Vocab {
 		if id < 0 || id >= v.eot {
 			continue // special tokens and timestamps are listed here too by some exports
 		}
-		var text []byte
-		for _, r := range token {
-			b, ok := undo[r]
-			if !ok {
-				return fmt.Errorf("model.vocab: %q holds %q, which stands for no byte", token, r)
-			}
-			text = append(text, b)
+		text := tokenizer.Bytes(token)
+		if text == nil {
+			return fmt.Errorf("model.vocab: %q has a character that stands for no byte", token)
 		}
 		v.bytes[id] = string(text)
 	}
@@ -157,22 +151,6 @@ func (v *vocabulary) readTokenizer(b []byte) error {
 
 // stampCount is how many timestamps there are: 0.00 s to 30.00 s.
 const stampCount = 1501
-
-// byteTable undoes byte-level BPE's printable stand-ins for bytes (Radford et
-// al.: Language models are unsupervised multitask learners, 2019; bytes_to_unicode).
-func byteTable() map[rune]byte {
-	table := map[rune]byte{}
-	next := rune(256)
-	for b := range 256 {
-		if b >= '!' && b <= '~' || b >= 0xa1 && b <= 0xac || b >= 0xae {
-			table[rune(b)] = byte(b)
-		} else {
-			table[next] = byte(b)
-			next++
-		}
-	}
-	return table
-}
 
 // start is the tokens that open a transcript in a language ("" in an
 // English-only model), without the one for no timestamps.
@@ -193,72 +171,25 @@ func (v *vocabulary) start(lang, task string) ([]int, error) {
 // text decodes tokens; timestamps and the special tokens among them are left
 // out, and bytes that are no UTF-8 become U+FFFD as in Python's decoding.
 func (v *vocabulary) text(tokens []int) string {
-	var b strings.Builder
+	var b []byte
 	for _, t := range tokens {
 		if t >= 0 && t < v.eot {
-			b.WriteString(v.bytes[t])
+			b = append(b, v.bytes[t]...)
 		}
 	}
-	return replaceInvalid(b.String())
+	return tokenizer.Text(b)
 }
 
 // spelled is text with the special tokens among it by their names.
 func (v *vocabulary) spelled(tokens []int) string {
-	var b strings.Builder
+	var b []byte
 	for _, t := range tokens {
 		switch {
 		case t < v.eot:
-			b.WriteString(v.bytes[t])
+			b = append(b, v.bytes[t]...)
 		case t < v.stamps:
-			b.WriteString(v.names[t])
+			b = append(b, v.names[t]...)
 		}
 	}
-	return replaceInvalid(b.String())
-}
-
-// replaceInvalid puts one U+FFFD for each maximal part of a broken sequence,
-// as the Unicode standard recommends (3.9, U+FFFD substitution of maximal
-// subparts) and Python does.
-func replaceInvalid(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		r, n := utf8.DecodeRuneInString(s)
-		if r == utf8.RuneError && n == 1 {
-			n = brokenPrefix(s)
-		}
-		b.WriteRune(r)
-		s = s[n:]
-	}
-	return b.String()
-}
-
-// brokenPrefix is how many of the first bytes may begin a character, but do
-// not go on as one.
-func brokenPrefix(s string) int {
-	low, high, more := byte(0x80), byte(0xbf), 0
-	switch c := s[0]; {
-	case c >= 0xc2 && c <= 0xdf:
-		more = 1
-	case c == 0xe0:
-		low, more = 0xa0, 2
-	case c == 0xed:
-		high, more = 0x9f, 2
-	case c >= 0xe1 && c <= 0xef:
-		more = 2
-	case c == 0xf0:
-		low, more = 0x90, 3
-	case c == 0xf4:
-		high, more = 0x8f, 3
-	case c >= 0xf1 && c <= 0xf3:
-		more = 3
-	}
-	n := 1
-	for n <= more && n < len(s) && s[n] >= low && s[n] <= high {
-		low, high = 0x80, 0xbf
-		n++
-	}
-	return n
+	return tokenizer.Text(b)
 }

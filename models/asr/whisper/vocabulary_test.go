@@ -47,9 +47,14 @@ func layouts(t *testing.T) []layout {
 
 // spell writes bytes as byte-level BPE's files do.
 func spell(b []byte) string {
-	stand := map[byte]rune{}
-	for r, c := range byteTable() {
-		stand[c] = r
+	stand, next := map[byte]rune{}, rune(256)
+	for c := range 256 {
+		if r := rune(c); r > ' ' && r < 0x7f || r > 0xa0 && r != 0xad {
+			stand[byte(c)] = r
+		} else {
+			stand[byte(c)] = next
+			next++
+		}
 	}
 	var s strings.Builder
 	for _, c := range b {
