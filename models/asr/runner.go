@@ -10,8 +10,8 @@ import (
 
 // Posteriors is what the network heard in a piece.
 type Posteriors struct {
-	Classes int       // phones + 1, the blank first
-	LogP    []float32 // [steps, Classes], natural logarithms; a step is 40 ms
+	Classes int       // the blank among them: the first of family ctc-phones, the vocabulary's of family ctc
+	LogP    []float32 // [steps, Classes], natural logarithms; a step is the network's: 40 ms of family ctc-phones
 }
 
 // The network's strides, in frames of 10 ms: what one output step covers, and

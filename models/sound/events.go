@@ -32,9 +32,12 @@ func (e Events) Validate() error {
 	if !(e.Offset > 0 && e.Offset <= 1) {
 		bad = append(bad, fmt.Errorf("offset: %g is not a share in (0, 1]", e.Offset))
 	}
-	for name, v := range map[string]episode.Seconds{"smooth": e.Smooth, "min_length": e.MinLength, "max_gap": e.MaxGap} {
-		if !(v >= 0 && v <= 60) {
-			bad = append(bad, fmt.Errorf("%s: %g s is not between 0 and a minute", name, float64(v)))
+	for _, f := range []struct {
+		name string
+		v    episode.Seconds
+	}{{"smooth", e.Smooth}, {"min_length", e.MinLength}, {"max_gap", e.MaxGap}} {
+		if !(f.v >= 0 && f.v <= 60) {
+			bad = append(bad, fmt.Errorf("%s: %g s is not between 0 and a minute", f.name, float64(f.v)))
 		}
 	}
 	return errors.Join(bad...)

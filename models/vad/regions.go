@@ -26,9 +26,12 @@ func (r Regions) Validate() error {
 	if !(r.Offset > 0 && r.Offset <= r.Onset) {
 		bad = append(bad, fmt.Errorf("parameters.offset: %g is not in (0, %g]", r.Offset, r.Onset))
 	}
-	for name, v := range map[string]episode.Seconds{"min_speech": r.MinSpeech, "min_silence": r.MinSilence, "padding": r.Padding} {
-		if !(v >= 0 && v < 60) {
-			bad = append(bad, fmt.Errorf("parameters.%s: %g s is not between 0 and a minute", name, float64(v)))
+	for _, f := range []struct {
+		name string
+		v    episode.Seconds
+	}{{"min_speech", r.MinSpeech}, {"min_silence", r.MinSilence}, {"padding", r.Padding}} {
+		if !(f.v >= 0 && f.v < 60) {
+			bad = append(bad, fmt.Errorf("parameters.%s: %g s is not between 0 and a minute", f.name, float64(f.v)))
 		}
 	}
 	return errors.Join(bad...)
