@@ -168,6 +168,16 @@ func TestACancelledRunEnds(t *testing.T) {
 	}
 }
 
+// The first pass over a tape of hours ends when its episode does.
+func TestACancelledTapeIsNotReadThrough(t *testing.T) {
+	o := open(t, "tiny-whisper")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := newSpectrum(ctx, frontOf(t, o.model), modelstest.Tape(t, make([]float32, sampleRate))); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // onTape transcribes a melody's tape with some parameters changed.
 func onTape(t *testing.T, name string, m melody, speech []episode.Span, change func(*Params)) episode.Transcript {
 	t.Helper()

@@ -45,6 +45,10 @@ func newSpectrum(ctx context.Context, front *feature.FrontEnd, tape audio.Reader
 	s := &spectrum{front: front, tape: tape, frames: int(n / hop)}
 	top := float32(0)
 	for at := 0; at < s.frames || at == 0; at += windowFrames {
+		// A tape that is all there is read without a look at the context.
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("whisper: read the tape: %w", err)
+		}
 		mel, err := s.read(ctx, at)
 		if err != nil {
 			return nil, err
