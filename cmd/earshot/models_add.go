@@ -95,6 +95,7 @@ func (a *app) listPublic() error {
 		Package    string   `json:"package,omitempty"`
 		Unknown    []string `json:"sha256_needed"`
 		Note       string   `json:"note,omitempty"`
+		Export     string   `json:"export,omitempty"`
 	}
 	var all []ready
 	for _, name := range public.Names() {
@@ -102,7 +103,7 @@ func (a *app) listPublic() error {
 		if err != nil {
 			return err
 		}
-		all = append(all, ready{name, m.Source.Repository, m.Source.Package, m.Missing(nil), m.Source.Note})
+		all = append(all, ready{name, m.Source.Repository, m.Source.Package, m.Missing(nil), m.Source.Note, m.Source.Export})
 	}
 	if a.format == "json" {
 		return a.json(all)
@@ -357,8 +358,8 @@ func localFile(folder string, m *public.Model, file string) string {
 }
 
 func missingFile(m *public.Model, err error) error {
-	if m.Source.Note != "" {
-		return fmt.Errorf("%w (%s)", err, m.Source.Note)
+	if how := cmp.Or(m.Source.Export, m.Source.Note); how != "" {
+		return fmt.Errorf("%w (%s)", err, how)
 	}
 	return err
 }
@@ -372,9 +373,13 @@ func (s *adding) hubAddress(m *public.Model) string {
 	return strings.TrimRight(hub, "/") + "/" + m.Source.Repository + "/resolve/" + cmp.Or(m.Source.Revision, "main")
 }
 
-// unknownSums says which hashes are needed, and where their files are.
+// unknownSums says what a user has to do: which hashes are needed, where their
+// files are, and how it goes without.
 func unknownSums(m *public.Model, missing []string, base string) error {
 	var b strings.Builder
+	if m.Source.Export != "" {
+		fmt.Fprintf(&b, "its graph has to be made first. %s\nThen: earshot models add %s --from FOLDER\nOf an export of your own: put %s into the folder, with the ports\n  %s\nOf one that somebody publishes, ", m.Source.Export, m.Name, strings.Join(slices.Sorted(maps.Keys(m.Files)), " and "), m.Ports)
+	}
 	fmt.Fprintf(&b, "the sha256 of %d files is not known here; give what the publisher states (on each file's page in the repository %s, or in its Git LFS pointer):", len(missing), cmp.Or(m.Source.Repository, "of package "+m.Source.Package))
 	for _, f := range missing {
 		at := m.Source.Path(f)
@@ -382,6 +387,9 @@ func unknownSums(m *public.Model, missing []string, base string) error {
 			at = strings.TrimRight(base, "/") + "/" + at
 		}
 		fmt.Fprintf(&b, "\n  --sha256 %s=…   (%s)", f, at)
+	}
+	if m.Source.Export == "" {
+		fmt.Fprintf(&b, "\nOr fetch the files into a folder yourself (compare what sha256sum says of each with the publisher's), and: earshot models add %s --from FOLDER", m.Name)
 	}
 	if m.Source.Note != "" {
 		fmt.Fprintf(&b, "\n%s", m.Source.Note)

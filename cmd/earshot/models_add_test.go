@@ -152,7 +152,10 @@ func TestAPublicModelIsAddedByItsName(t *testing.T) {
 	config := loopback(t, "models: {hub: "+hub+"}\n")
 	state := t.TempDir()
 	_, stderr, code := command(t, "models", "add", "ced-tiny", "--state", state, "--config", config)
-	for _, want := range []string{"the sha256 of 2 files is not known here", "--sha256 model.onnx=…   (" + hub + "/mispeech/ced-tiny/resolve/main/model.onnx)", "--sha256 class_labels_indices.csv=…"} {
+	for _, want := range []string{
+		"its graph has to be made first. CED is published for PyTorch", "export.py ced-tiny", "earshot models add ced-tiny --from FOLDER", "model.onnx: features float32[batch, 64, frames] -> logits float32[batch, 527]",
+		"the sha256 of 2 files is not known here", "--sha256 model.onnx=…   (" + hub + "/mispeech/ced-tiny/resolve/main/model.onnx)", "--sha256 class_labels_indices.csv=…",
+	} {
 		if code != exitUsage || !strings.Contains(stderr, want) {
 			t.Errorf("without hashes: exit code %d, %s\nwant %s", code, stderr, want)
 		}
@@ -179,6 +182,29 @@ func TestAPublicModelIsAddedByItsName(t *testing.T) {
 	write(t, filepath.Join(dir, "class_labels_indices.csv"), string(table))
 	if _, stderr, code := command(t, "models", "add", "ced-tiny", "--from", dir, "--into", filepath.Join(t.TempDir(), "models")); code != exitOK {
 		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+// Who has neither hashes nor files is told what to do, to the letter.
+func TestWhatToDoForAPublicModelIsSaid(t *testing.T) {
+	for _, name := range public.Names() {
+		m, err := public.Get(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, stderr, code := command(t, "models", "add", name, "--state", t.TempDir())
+		want := []string{"--from"}
+		if m.Source.Export != "" {
+			want = append(want, m.Source.Export, "models/train/export.py "+name, m.Ports)
+		}
+		for _, f := range m.Missing(nil) {
+			want = append(want, "--sha256 "+f+"=…", "earshot models add "+name+" --from FOLDER")
+		}
+		for _, w := range want {
+			if code != exitUsage || !strings.Contains(stderr, w) {
+				t.Errorf("%s: exit code %d, no %q in: %s", name, code, w, stderr)
+			}
+		}
 	}
 }
 

@@ -40,8 +40,11 @@ type Source struct {
 	// Files are the paths where they are published, by their names in the
 	// manifest; a file that is not named has its own name there.
 	Files map[string]string `yaml:"files"`
-	// Note says what to do by hand, if anything: an export to make first.
+	// Note says what to do by hand, if anything.
 	Note string `yaml:"note"`
+	// Export says how to make the graph, where the publisher has none: its
+	// weights are for another framework alone.
+	Export string `yaml:"export"`
 }
 
 // Path is where a file of the manifest is published.
@@ -57,6 +60,7 @@ type Model struct {
 	Name     string
 	Source   Source
 	Files    map[string]string // name -> sha256, or Unknown
+	Ports    string            // of the first graph, as they have to be
 	manifest []byte
 }
 
@@ -94,13 +98,26 @@ func Get(name string) (*Model, error) {
 		return nil, err
 	}
 	var f struct {
-		Files map[string]string `yaml:"files"`
+		Files    map[string]string `yaml:"files"`
+		Sessions []string          `yaml:"sessions"`
+		Inputs   []models.Port     `yaml:"inputs"`
+		Outputs  []models.Port     `yaml:"outputs"`
 	}
 	if err := yaml.Unmarshal(m.manifest, &f); err != nil {
 		return nil, fmt.Errorf("models: public/%s/%s: %w", name, models.ManifestFile, err)
 	}
 	m.Files = f.Files
+	m.Ports = fmt.Sprintf("%s: %s -> %s", strings.Join(f.Sessions[:1], ""), ports(f.Inputs), ports(f.Outputs))
 	return m, nil
+}
+
+// ports are as people write them: "waveform float32[batch, samples]".
+func ports(list []models.Port) string {
+	all := make([]string, len(list))
+	for i, p := range list {
+		all[i] = fmt.Sprintf("%s %s[%s]", p.Name, p.Type, strings.Join(p.Shape, ", "))
+	}
+	return strings.Join(all, ", ")
 }
 
 // Missing lists the files without a sha256, here or among given.

@@ -122,10 +122,14 @@ def build(mels, languages, pieces, sizes=TINY):
     return reference, Graph(FrontEnd(mels), net, classifier).eval()
 
 
+def whole_lengths():
+    """SpeechBrain's own mask of lengths would be a constant of the batch's size in a graph; all lengths are whole here."""
+    ECAPA.length_to_mask = lambda length, max_len, device: (torch.arange(max_len)[None] < length[:, None]).float()
+
+
 def write(folder, manifest, graph, samples, outputs, extra=()):
     folder.mkdir(parents=True, exist_ok=True)
-    # SpeechBrain's own mask of lengths would be a constant of the batch's size in the graph; all lengths are whole here.
-    ECAPA.length_to_mask = lambda length, max_len, device: (torch.arange(max_len)[None] < length[:, None]).float()
+    whole_lengths()
     torch.onnx.export(graph, (torch.zeros(2, samples),), str(folder / "model.onnx"), input_names=["audio"], output_names=outputs,
                       dynamic_axes={n: {0: "batch"} for n in ["audio", *outputs]}, opset_version=17, dynamo=False, do_constant_folding=False)
     ECAPA.length_to_mask = length_to_mask
@@ -237,4 +241,5 @@ def main():
         print(f"speaker embeddings within {apart:.1e}, spread {want.std(0).mean():.2f}")
 
 
-main()
+if __name__ == "__main__":
+    main()
