@@ -156,6 +156,13 @@ func TestLogitsThatAreNoNumbersAreAnError(t *testing.T) {
 	}
 }
 
+func TestALanguageThatIsNoNumberIsAnError(t *testing.T) {
+	g, o := goldenOf(t, "tiny-whisper"), open(t, "tiny-whisper")
+	it := window(frontOf(t, o.model), g.Clips[0].play())
+	it.Identify = true
+	modelstest.NaN(t, modelstest.Queue[Item, Heard]{Runner: o.runner, Sessions: o.sessions}, it)
+}
+
 // A cancelled run ends with the context's error.
 func TestACancelledRunEnds(t *testing.T) {
 	g, o := goldenOf(t, "tiny-whisper"), open(t, "tiny-whisper")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -186,6 +187,9 @@ func (l *loop) identify(heard block) (Heard, error) {
 	some := make([]float32, len(l.words.languages))
 	for i, lang := range l.words.languages {
 		some[i] = logits[lang.token]
+	}
+	if math.IsNaN(logSumExp(some)) {
+		return Heard{}, fmt.Errorf("whisper: %s: the logits of the languages are not finite", l.decoder.file)
 	}
 	h := Heard{Languages: make([]Likelihood, len(some))}
 	for i, p := range softmax(some) {
