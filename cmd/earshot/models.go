@@ -99,7 +99,7 @@ that others have left.`,
 		a.modelsFlag(sub)
 		c.AddCommand(sub)
 	}
-	c.AddCommand(newModelsAdd(a))
+	c.AddCommand(newModelsAdd(a), newModelsGrammar(a))
 	return c
 }
 
