@@ -46,4 +46,15 @@ func TestTheExampleOfTheModelsPageWorks(t *testing.T) {
 			t.Errorf("earshot %s: exit code %d, %s%s", strings.Join(c.args, " "), code, out, stderr)
 		}
 	}
+	// What is kept is named in the graph, which is written down whole.
+	out, stderr, code := command(t, "config", "print", "--state", state)
+	const builtIn, mine = "sound-events: {model: earshot-sound}", "sound-events: {model: my-tagger}"
+	if code != exitOK || !strings.Contains(out, builtIn) || !strings.Contains(string(page), mine) {
+		t.Fatalf("exit code %d, no %q in %s%s", code, builtIn, out, stderr)
+	}
+	config := filepath.Join(t.TempDir(), "earshot.yaml")
+	write(t, config, strings.Replace(out, builtIn, mine, 1))
+	if out, stderr, code := command(t, "graph", "show", "--config", config, "--state", state, "-o", "json"); code != exitOK || !strings.Contains(out, `"my-tagger"`) {
+		t.Errorf("exit code %d, %s%s", code, out, stderr)
+	}
 }
