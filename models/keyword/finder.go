@@ -32,19 +32,19 @@ const (
 
 // Finder finds keywords. It is safe for concurrent use.
 type Finder struct {
-	model  *models.Model
-	queue  models.Queue[[]int64, []float32]
-	params params
+	model *models.Model
+	queue models.Queue[[]int64, []float32]
+	rows  int // of the model's table
 }
 
 // New makes a finder of a model of family hashed-words and the queue that runs
 // it.
 func New(m *models.Model, q models.Queue[[]int64, []float32]) (*Finder, error) {
-	p, err := readParams(m)
+	rows, err := words.TableRows(m, "keywords")
 	if err != nil {
 		return nil, err
 	}
-	return &Finder{m, q, p}, nil
+	return &Finder{m, q, rows}, nil
 }
 
 // Find gives the keywords of each part of a text, at most n each, best first,
@@ -60,7 +60,7 @@ func (f *Finder) Find(ctx context.Context, parts [][]string, n int) ([][]episode
 		for _, w := range read[i].order {
 			if _, ok := place[w]; !ok {
 				place[w] = len(rows)
-				rows = append(rows, words.Row(w, f.params.Rows))
+				rows = append(rows, words.Row(w, f.rows))
 			}
 		}
 	}

@@ -8,23 +8,6 @@ import (
 	"github.com/earshot-fm/earshot/models/words"
 )
 
-// params are the manifest's parameters.
-type params struct {
-	Rows int `yaml:"rows"` // of the model's table
-}
-
-func readParams(m *models.Model) (params, error) {
-	var p params
-	f := &m.Manifest
-	if err := models.DecodeParams(m, &p); err != nil {
-		return p, err
-	}
-	if f.Task != "keywords" || f.Family != "hashed-words" || p.Rows < 2 || len(f.Sessions) != 1 {
-		return p, fmt.Errorf("keyword: model %s: task %q, family %q: want keywords, hashed-words, one session, and parameter rows > 1", f.Ref(), f.Task, f.Family)
-	}
-	return p, nil
-}
-
 // Runner asks a model how much words tell: ids i64[batch, n], rows of the
 // model's table, to weight f32[batch, n] in [0, 1].
 type Runner struct{ session string }
@@ -33,7 +16,7 @@ var _ models.Runner[[]int64, []float32] = (*Runner)(nil)
 
 // NewRunner makes a runner for a model of family hashed-words.
 func NewRunner(m *models.Model) (*Runner, error) {
-	if _, err := readParams(m); err != nil {
+	if _, err := words.TableRows(m, "keywords"); err != nil {
 		return nil, err
 	}
 	return &Runner{m.Manifest.Sessions[0]}, nil

@@ -17,19 +17,19 @@ const inFlight = 64
 
 // Encoder embeds texts. It is safe for concurrent use.
 type Encoder struct {
-	model  *models.Model
-	queue  models.Queue[words.Features, []float32]
-	params params
+	model *models.Model
+	queue models.Queue[words.Features, []float32]
+	rows  int // of the model's table
 }
 
 // New makes an encoder of a model of family hashed-words and the queue that
 // runs it.
 func New(m *models.Model, q models.Queue[words.Features, []float32]) (*Encoder, error) {
-	p, err := readParams(m)
+	rows, err := words.TableRows(m, "passages")
 	if err != nil {
 		return nil, err
 	}
-	return &Encoder{m, q, p}, nil
+	return &Encoder{m, q, rows}, nil
 }
 
 // Encode gives each text's embedding, in order. A text of which the model
@@ -37,7 +37,7 @@ func New(m *models.Model, q models.Queue[words.Features, []float32]) (*Encoder, 
 func (e *Encoder) Encode(ctx context.Context, texts []string) ([][]float32, models.Usage, error) {
 	items := make([]words.Features, len(texts))
 	for i, text := range texts {
-		items[i] = words.Hash(words.Stems(text), e.params.Rows)
+		items[i] = words.Hash(words.Stems(text), e.rows)
 	}
 	vectors, usage, err := models.Map(ctx, e.queue, inFlight, items)
 	usage.Model = e.model.Manifest.Ref()

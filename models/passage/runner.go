@@ -9,23 +9,6 @@ import (
 	"github.com/earshot-fm/earshot/models/words"
 )
 
-// params are the manifest's parameters.
-type params struct {
-	Rows int `yaml:"rows"` // of the model's table
-}
-
-func readParams(m *models.Model) (params, error) {
-	var p params
-	f := &m.Manifest
-	if err := models.DecodeParams(m, &p); err != nil {
-		return p, err
-	}
-	if f.Task != "passages" || f.Family != "hashed-words" || p.Rows < 2 || len(f.Sessions) != 1 {
-		return p, fmt.Errorf("passage: model %s: task %q, family %q: want passages, hashed-words, one session, and parameter rows > 1", f.Ref(), f.Task, f.Family)
-	}
-	return p, nil
-}
-
 // Runner runs texts through a hashed-words model: ids i64[batch, n] and
 // weights f32[batch, n] to embedding f32[batch, width] of unit length.
 type Runner struct {
@@ -37,7 +20,7 @@ var _ models.Runner[words.Features, []float32] = (*Runner)(nil)
 
 // NewRunner makes a runner for a model of family hashed-words.
 func NewRunner(m *models.Model) (*Runner, error) {
-	if _, err := readParams(m); err != nil {
+	if _, err := words.TableRows(m, "passages"); err != nil {
 		return nil, err
 	}
 	f := &m.Manifest

@@ -56,6 +56,28 @@ func TestSameAsInTraining(t *testing.T) {
 	}
 }
 
+func TestMistakesInAManifestAreNamed(t *testing.T) {
+	good := models.Manifest{
+		Name: "m", Version: 1, Task: "keywords", Family: "hashed-words", Sessions: []string{"m.onnx"}, Params: map[string]any{"rows": 8},
+	}
+	if rows, err := TableRows(&models.Model{Manifest: good}, "keywords"); rows != 8 || err != nil {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+	for want, change := range map[string]func(*models.Manifest){
+		`task "ads"`:                func(m *models.Manifest) { m.Task = "ads" },
+		`family "hashed-window"`:    func(m *models.Manifest) { m.Family = "hashed-window" },
+		"0 sessions":                func(m *models.Manifest) { m.Sessions = nil },
+		"parameters.rows 1":         func(m *models.Manifest) { m.Params = map[string]any{"rows": 1} },
+		"parameters.row: unknown f": func(m *models.Manifest) { m.Params = map[string]any{"row": 8} },
+	} {
+		m := models.Model{Manifest: good}
+		change(&m.Manifest)
+		if _, err := TableRows(&m, "keywords"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v", want, err)
+		}
+	}
+}
+
 // A lone item runs beside an empty one, and every item is padded by its own
 // length.
 func TestTensors(t *testing.T) {
