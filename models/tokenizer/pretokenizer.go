@@ -63,6 +63,8 @@ func readPreTokenizer(b json.RawMessage, path string) (preTokenizer, error) {
 			return cutter{each(unicode.IsNumber), isolated}, err
 		}
 		return cutter{each(unicode.IsNumber), contiguous}, err
+	case "UnicodeScripts":
+		return scripts{}, nil
 	case "CharDelimiterSplit":
 		c, err := component[struct {
 			Delimiter character `json:"delimiter"`
@@ -87,7 +89,7 @@ func readPreTokenizer(b json.RawMessage, path string) (preTokenizer, error) {
 		return cutter{p, c.Behavior}, nil
 	}
 	return nil, unknown(path, "pre-tokenizer", name, "Sequence", "BertPreTokenizer", "Whitespace", "WhitespaceSplit", "ByteLevel",
-		"Metaspace", "Punctuation", "Digits", "CharDelimiterSplit", "Split")
+		"Metaspace", "Punctuation", "Digits", "UnicodeScripts", "CharDelimiterSplit", "Split")
 }
 
 type chain []preTokenizer

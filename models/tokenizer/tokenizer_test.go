@@ -21,7 +21,7 @@ func TestUnknownComponents(t *testing.T) {
 		{`{"version": "1.0", "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Rot13"}]}, ` + model + `}`, `normalizer.normalizers[1]: normalizer "Rot13" is not known`},
 		{`{"version": "1.0", "normalizer": {"type": "Prepend", "prefix": "a"}, ` + model + `}`, `normalizer (Prepend): json: unknown field "prefix"`},
 		{`{"version": "1.0", "normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}, ` + model + `}`, `normalizer.precompiled_charsmap: it ends`},
-		{`{"version": "1.0", "pre_tokenizer": {"type": "UnicodeScripts"}, ` + model + `}`, `pre_tokenizer: pre-tokenizer "UnicodeScripts"`},
+		{`{"version": "1.0", "pre_tokenizer": {"type": "FixedLength"}, ` + model + `}`, `pre_tokenizer: pre-tokenizer "FixedLength"`},
 		{`{"version": "1.0", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a++"}, "behavior": "Isolated", "invert": false}, ` + model + `}`, `pre_tokenizer.pattern.Regex: "a++": possessive`},
 		{`{"version": "1.0", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Torn", "invert": false}, ` + model + `}`, `"Torn" (has Isolated`},
 		{`{"version": "1.0", "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x", "type_id": 0}}], "pair": [], "special_tokens": {}}, ` + model + `}`, `post_processor.single[0]: "x" is not in`},

@@ -271,6 +271,17 @@ def suffixed():
     return t
 
 
+def scripts():
+    """Cut where the script changes; the space before each piece shows every cut in the ids."""
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.UnicodeScripts(), pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False)])
+    t.train_from_iterator(corpus(), trainers.BpeTrainer(
+        vocab_size=600, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    t.decoder = decoders.ByteLevel()
+    return t
+
+
 def words():
     t = Tokenizer(models.WordLevel(unk_token="<unk>"))
     t.normalizer = normalizers.Sequence([normalizers.NFKD(), normalizers.Lowercase()])
@@ -301,6 +312,7 @@ FILES = {
     "unigram-charsmap": lambda: unigram(True, False),
     "bpe-suffix": suffixed,
     "wordlevel": words,
+    "bytelevel-scripts": scripts,
 }
 
 
