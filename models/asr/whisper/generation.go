@@ -13,6 +13,9 @@ import (
 // models have; the multilingual ones have one token of text more.
 const englishEnd = 50256
 
+// leastContext has room for a prompt and a few words.
+const leastContext = 16
+
 // readGeneration reads generation_config.json, and takes what it does not say
 // as the reference has it. words: tokenizer.json.
 func (v *vocabulary) readGeneration(b, words []byte) error {
@@ -22,7 +25,7 @@ func (v *vocabulary) readGeneration(b, words []byte) error {
 		Suppress     []int    `json:"suppress_tokens"`
 		Multilingual *bool    `json:"is_multilingual"`
 		InitialStamp *int     `json:"max_initial_timestamp_index"`
-		MaxLength    int      `json:"max_length"`
+		MaxLength    *int     `json:"max_length"`
 	}
 	if err := json.Unmarshal(b, &file); err != nil {
 		return err
@@ -33,12 +36,18 @@ func (v *vocabulary) readGeneration(b, words []byte) error {
 	}
 	v.alignment = file.Alignment
 	v.context = 448
-	if file.MaxLength > 0 {
-		v.context = file.MaxLength
+	if file.MaxLength != nil {
+		v.context = *file.MaxLength
+	}
+	if v.context < leastContext {
+		return fmt.Errorf("max_length: want %d or more, got %d", leastContext, v.context)
 	}
 	v.initialStamp = 50
 	if file.InitialStamp != nil {
 		v.initialStamp = *file.InitialStamp
+	}
+	if v.initialStamp < 0 {
+		return fmt.Errorf("max_initial_timestamp_index: want 0 or more, got %d", v.initialStamp)
 	}
 	v.suppressHead = file.SuppressHead
 	if v.suppressHead == nil {

@@ -126,8 +126,13 @@ func (v *vocabulary) readTokenizer(b []byte) error {
 	slices.SortFunc(v.languages, func(a, b language) int { return a.token - b.token })
 	v.stamps = v.noStamps + 1
 	v.size = v.stamps + stampCount
-	if v.eot < 0 || v.eot > 1<<24 {
+	if v.eot < 0 || v.eot > maxTokens {
 		return fmt.Errorf("added_tokens: <|endoftext|> has the id %d", v.eot)
+	}
+	for _, id := range []int{v.sot, v.translate, v.transcribe, v.sotPrev, v.sotLM, v.noSpeech, v.noStamps} {
+		if id < v.eot || id > v.noStamps || v.noStamps > maxTokens {
+			return fmt.Errorf("added_tokens: %s has the id %d, want one between <|endoftext|>'s, %d, and <|notimestamps|>'s, %d", v.names[id], id, v.eot, v.noStamps)
+		}
 	}
 	// Files since 2023 list the timestamps too.
 	for name, id := range map[string]int{"<|0.00|>": v.stamps, "<|30.00|>": v.size - 1} {
@@ -148,6 +153,9 @@ func (v *vocabulary) readTokenizer(b []byte) error {
 	}
 	return nil
 }
+
+// maxTokens bounds the ids of a file: tables are made of that size.
+const maxTokens = 1 << 20
 
 // stampCount is how many timestamps there are: 0.00 s to 30.00 s.
 const stampCount = 1501

@@ -301,6 +301,7 @@ func TestWhatIsNotWhispersVocabulary(t *testing.T) {
 		"added_tokens: no <|nospeech|>":                                    func(a map[string]int) { delete(a, "<|nospeech|>") },
 		"added_tokens: <|30.00|> has the id 7, want 51864":                 func(a map[string]int) { a["<|30.00|>"] = 7 },
 		"added_tokens: <|0.00|> has the id 50365, want 50364":              func(a map[string]int) { a["<|0.00|>"]++ },
+		"added_tokens: <|startoftranscript|> has the id -2, want one":      func(a map[string]int) { a["<|startoftranscript|>"] = -2 },
 	} {
 		e := export{layout: l, timestamps: true, change: change}
 		if _, err := readVocabulary(filed(map[string][]byte{tokenizerFile: e.tokenizer(t)})); err == nil || !strings.Contains(err.Error(), want) {
@@ -317,4 +318,34 @@ func TestWhatIsNotWhispersVocabulary(t *testing.T) {
 	if v, err := readVocabulary(m); err != nil || len(v.suppress) != 6 || len(v.suppressHead) != 0 {
 		t.Errorf("%v, %v, %v", v.suppress, v.suppressHead, err)
 	}
+}
+
+// What a file says may be wrong, and no error may be worse than a message.
+func FuzzVocabulary(f *testing.F) {
+	f.Add([]byte(`{"version": "1.0", "added_tokens": [{"id": 3, "content": "<|endoftext|>"}, {"id": 4, "content": "<|startoftranscript|>"},
+{"id": 5, "content": "<|en|>"}, {"id": 6, "content": "<|translate|>"}, {"id": 7, "content": "<|transcribe|>"}, {"id": 8, "content": "<|startoflm|>"},
+{"id": 9, "content": "<|startofprev|>"}, {"id": 10, "content": "<|nospeech|>"}, {"id": 11, "content": "<|notimestamps|>"}, {"id": 12, "content": "<|0.00|>"}],
+"pre_tokenizer": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "Ġ": 99}, "merges": ["a b"]}}`),
+		[]byte(`{"is_multilingual": false, "max_length": 20, "max_initial_timestamp_index": 5, "suppress_tokens": [1], "begin_suppress_tokens": [0, 3], "alignment_heads": [[0, 1]]}`))
+	f.Add([]byte(`{"added_tokens": [{"id": 0, "content": "<|endoftext|>"}]}`), []byte(`{"max_length": -1, "suppress_tokens": [-1]}`))
+	f.Fuzz(func(t *testing.T, words, config []byte) {
+		v, err := readVocabulary(filed(map[string][]byte{tokenizerFile: words, generationFile: config}))
+		if err != nil {
+			return
+		}
+		logits := make([]float32, v.size)
+		r := Runner{words: v, params: Params{Temperatures: []float64{0}, Task: taskTranscribe}}
+		a := &attempt{item: Item{Language: "en", Previous: make([]int, 500)}}
+		if err := r.begin(a); err != nil {
+			return
+		}
+		for range 3 {
+			if a.done || r.hear(a, slices.Clone(logits)) != nil {
+				return
+			}
+		}
+		if len(a.prompt) > v.context {
+			t.Errorf("a prompt of %d tokens in %d places", len(a.prompt), v.context)
+		}
+	})
 }
