@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -38,7 +39,7 @@ func LoadCatalog(sources ...fs.FS) (*Catalog, error) {
 	for _, source := range sources {
 		found, err := manifests(source)
 		if err != nil {
-			return nil, fmt.Errorf("models: list a catalog: %w", err)
+			return nil, fmt.Errorf("models: look for models in %s: %w", place(source, "."), err)
 		}
 		for _, file := range found {
 			folder := path.Dir(file)
@@ -48,13 +49,13 @@ func LoadCatalog(sources ...fs.FS) (*Catalog, error) {
 			}
 			m, err := Load(files)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("models: %s: %w", file, err))
+				errs = append(errs, fmt.Errorf("models: %s: %w", place(source, file), err))
 				continue
 			}
 			if other, err := c.Get(m.Manifest.Ref()); err == nil && other.SHA256 == m.SHA256 {
 				continue
 			} else if err == nil {
-				errs = append(errs, fmt.Errorf("models: %s: %s is in the catalog already (with model.yaml %.12s): give this one another version", file, other.Manifest.Ref(), other.SHA256))
+				errs = append(errs, fmt.Errorf("models: %s: %s is in the catalog already (with model.yaml %.12s): give this one another version", place(source, file), other.Manifest.Ref(), other.SHA256))
 				continue
 			}
 			c.models = append(c.models, m)
@@ -67,6 +68,15 @@ func LoadCatalog(sources ...fs.FS) (*Catalog, error) {
 		return cmp.Or(cmp.Compare(a.Manifest.Name, b.Manifest.Name), cmp.Compare(a.Manifest.Version, b.Manifest.Version))
 	})
 	return c, nil
+}
+
+// place names a source's file for who has to mend it: by its path on disk where
+// it has one.
+func place(source fs.FS, file string) string {
+	if d, ok := source.(diskFolder); ok {
+		return filepath.Join(d.path, filepath.FromSlash(file))
+	}
+	return file
 }
 
 // manifests lists the manifests of a source: its own, or its folders'.

@@ -34,12 +34,27 @@ func (c *config) catalog() (*models.Catalog, error) {
 		sources = append(sources, models.Dir(c.added))
 	}
 	for _, dir := range c.chosen {
-		if _, err := os.Stat(dir); err != nil {
+		if found, err := os.Stat(dir); err != nil {
 			return nil, exit(exitUsage, fmt.Errorf("--models: %w", err))
+		} else if !found.IsDir() {
+			return nil, exit(exitUsage, fmt.Errorf("--models %s: it is a file: name the folder that has its %s", dir, models.ManifestFile))
 		}
 		sources = append(sources, models.Dir(dir))
 	}
-	return models.LoadCatalog(sources...)
+	catalog, err := models.LoadCatalog(sources...)
+	return catalog, exit(exitUsage, err)
+}
+
+// modelsIn are the models of a folder of --models: one at least.
+func modelsIn(dir string) ([]*models.Model, error) {
+	own, err := models.LoadCatalog(models.Dir(dir))
+	if err == nil && len(own.All()) == 0 {
+		err = fmt.Errorf("--models %s: no model is there: neither it nor a folder in it has a %s", dir, models.ManifestFile)
+	}
+	if err != nil {
+		return nil, exit(exitUsage, err)
+	}
+	return own.All(), nil
 }
 
 // spec reads the graph in force, in terms of the catalog's models.
@@ -72,14 +87,11 @@ func (c *config) choose(spec *dag.Spec, v dag.Vocabulary) error {
 	var errs []error
 	taken := map[string]string{} // task -> model and folder
 	for _, dir := range c.chosen {
-		own, err := models.LoadCatalog(models.Dir(dir))
+		own, err := modelsIn(dir)
 		if err != nil {
-			return err
+			errs = append(errs, err)
 		}
-		if len(own.All()) == 0 {
-			errs = append(errs, fmt.Errorf("--models %s: no model is there: neither it nor a folder in it has a %s", dir, models.ManifestFile))
-		}
-		for _, m := range own.All() {
+		for _, m := range own {
 			task := m.Manifest.Task
 			this := fmt.Sprintf("%s (%s)", m.Manifest.Ref(), dir)
 			i := slices.IndexFunc(spec.Nodes, func(n dag.NodeSpec) bool { return v.Nodes[n.Name].Task == task })

@@ -90,6 +90,9 @@ type fitting func(h host, m *models.Model, ports *enrich.Ports) error
 // fit fits a model to a task's port by its family.
 func fit(h host, task string, m *models.Model, ports *enrich.Ports) error {
 	known := families[task]
+	if known == nil {
+		return fmt.Errorf("%s is a model for %q, and a task is one of %s", m.Manifest.Ref(), task, strings.Join(slices.Sorted(maps.Keys(families)), ", "))
+	}
 	f, ok := known[m.Manifest.Family]
 	if !ok {
 		return fmt.Errorf("%s is of family %q, and a model for %s can be one of %s", m.Manifest.Ref(), m.Manifest.Family, task, strings.Join(slices.Sorted(maps.Keys(known)), ", "))

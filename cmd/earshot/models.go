@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -108,8 +107,7 @@ func (a *app) loadCatalog() (*models.Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	catalog, err := cfg.catalog()
-	return catalog, exit(exitUsage, err)
+	return cfg.catalog()
 }
 
 // chooseModels finds models by their references; none means all that there are
@@ -124,15 +122,14 @@ func (a *app) chooseModels(refs []string) ([]*models.Model, error) {
 	}
 	var chosen []*models.Model
 	if len(refs) == 0 {
-		sources := make([]fs.FS, len(a.models))
-		for i, dir := range a.models {
-			sources[i] = models.Dir(dir)
+		for _, dir := range a.models {
+			own, err := modelsIn(dir)
+			if err != nil {
+				return nil, err
+			}
+			chosen = append(chosen, own...)
 		}
-		own, err := models.LoadCatalog(sources...)
-		if err != nil {
-			return nil, exit(exitUsage, err)
-		}
-		return own.All(), nil
+		return chosen, nil
 	}
 	for _, ref := range refs {
 		m, err := catalog.Get(ref)

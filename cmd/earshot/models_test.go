@@ -48,21 +48,33 @@ func TestWhatModelsOfTheCommandLineCannotBe(t *testing.T) {
 	one, two := ownModel(t, "earshot-vad", "one-vad", "", ""), ownModel(t, "earshot-vad", "two-vad", "", "")
 	other := ownModel(t, "earshot-vad", "other", "family: frame-classifier", "family: crystal-ball")
 	tasked := ownModel(t, "earshot-vad", "tasked", "task: speech", "task: weather")
+	mistaken := ownModel(t, "earshot-vad", "mistaken", "version: 1", "version: 0")
 	for name, c := range map[string]struct {
 		dirs []string
 		want string
 	}{
 		"two of a task": {[]string{one, two}, "one-vad@1 (" + one + ") and two-vad@1 (" + two + ") are both models for speech: give the folder of one, or choose with models.folders and graph.nodes.speech.model"},
 		"none":          {[]string{t.TempDir()}, "no model is there"},
+		"a file":        {[]string{filepath.Join(one, "model.yaml")}, "it is a file: name the folder that has its model.yaml"},
+		"a mistake":     {[]string{mistaken}, filepath.Join(mistaken, "model.yaml") + ": version: want 1 or more, got 0"},
 		"no folder":     {[]string{filepath.Join(one, "none")}, "no such file"},
 		"task":          {[]string{tasked}, "tasked@1 is a model for weather, and the graph has no such node"},
 	} {
-		args := []string{"graph", "check"}
-		for _, d := range c.dirs {
-			args = append(args, "--models", d)
+		for _, args := range [][]string{{"graph", "check"}, {"enrich", "../../sample/feed/old-dog.wav", "--state", t.TempDir()}} {
+			for _, d := range c.dirs {
+				args = append(args, "--models", d)
+			}
+			if _, stderr, code := command(t, args...); code != exitUsage || !strings.Contains(stderr, c.want) {
+				t.Errorf("%s: %s: exit code %d, %s\nwant %s", name, args[0], code, stderr, c.want)
+			}
 		}
-		if _, stderr, code := command(t, args...); code != exitUsage || !strings.Contains(stderr, c.want) {
-			t.Errorf("%s: exit code %d, %s\nwant %s", name, code, stderr, c.want)
+	}
+	for dir, want := range map[string]string{
+		t.TempDir(): "no model is there",
+		tasked:      `tasked@1 is a model for "weather", and a task is one of ads, highlight, keywords`,
+	} {
+		if _, stderr, code := command(t, "models", "verify", "--models", dir); code == exitOK || !strings.Contains(stderr, want) {
+			t.Errorf("verify: exit code %d, %s\nwant %s", code, stderr, want)
 		}
 	}
 	want := `other@1 is of family "crystal-ball", and a model for speech can be one of`
