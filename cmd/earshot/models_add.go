@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,19 +8,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/earshot-fm/earshot/audio/enclosure"
 	"github.com/earshot-fm/earshot/models"
-	"github.com/earshot-fm/earshot/models/public"
 )
 
 func newModelsAdd(a *app) *cobra.Command {
@@ -88,33 +84,6 @@ func parseSums(given []string) (map[string]string, error) {
 	return sums, nil
 }
 
-func (a *app) listPublic() error {
-	type ready struct {
-		Name       string   `json:"name"`
-		Repository string   `json:"repository,omitempty"`
-		Package    string   `json:"package,omitempty"`
-		Unknown    []string `json:"sha256_needed"`
-		Note       string   `json:"note,omitempty"`
-		Export     string   `json:"export,omitempty"`
-	}
-	var all []ready
-	for _, name := range public.Names() {
-		m, err := public.Get(name)
-		if err != nil {
-			return err
-		}
-		all = append(all, ready{name, m.Source.Repository, m.Source.Package, m.Missing(nil), m.Source.Note, m.Source.Export})
-	}
-	if a.format == "json" {
-		return a.json(all)
-	}
-	fmt.Fprintln(a.out, "ready manifests:")
-	for _, r := range all {
-		fmt.Fprintf(a.out, "  %-26s %s\n", r.Name, cmp.Or(r.Repository, "package "+r.Package))
-	}
-	return nil
-}
-
 // addModel fetches, checks and puts a model in place.
 func (a *app) addModel(ctx context.Context, from string, o addition) (err error) {
 	cfg, err := a.loadConfig()
@@ -132,7 +101,10 @@ func (a *app) addModel(ctx context.Context, from string, o addition) (err error)
 	}
 	// Beside its place, so that a rename puts it there whole; one level deeper
 	// than catalogs look.
-	tmp, err := os.MkdirTemp(into, ".adding-")
+	if err := sweepKilled(into); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(into, addingPrefix)
 	if err != nil {
 		return err
 	}
@@ -167,6 +139,27 @@ func (a *app) addModel(ctx context.Context, from string, o addition) (err error)
 		return nil
 	}
 	fmt.Fprintf(a.out, "check it: earshot models verify --models %s\nuse it:   earshot enrich --models %s FILE, or graph.nodes.%s.model: %s\n", place, place, m.Manifest.Task, m.Manifest.Name)
+	return nil
+}
+
+const addingPrefix = ".adding-"
+
+// sweepKilled removes what adds that were killed have left: those that began a
+// day ago, since none takes as long.
+func sweepKilled(into string) error {
+	left, err := filepath.Glob(filepath.Join(into, addingPrefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, folder := range left {
+		info, err := os.Lstat(folder)
+		if err != nil || time.Since(info.ModTime()) < 24*time.Hour {
+			continue // another add's, under way or just done
+		}
+		if err := os.RemoveAll(folder); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -258,143 +251,6 @@ func (s *adding) copyFile(from, to string) error {
 		return err
 	}
 	return copyFile(from, to)
-}
-
-// public brings the files of a ready manifest.
-func (s *adding) public(ctx context.Context, name string) (string, error) {
-	m, err := public.Get(name)
-	if err != nil {
-		return "", exit(exitUsage, fmt.Errorf("no such file or folder, and %w", err))
-	}
-	delete(s.sums, "") // that of an archive
-	local, isFolder, err := s.localSource(m)
-	if err != nil {
-		return "", err
-	}
-	// A folder's files are the user's own; what they hash to is printed in the
-	// manifest that is made of them.
-	if isFolder {
-		for _, f := range m.Missing(s.sums) {
-			sum, err := fileSum(localFile(local, m, f))
-			if err != nil {
-				return "", missingFile(m, err)
-			}
-			s.sums[f] = sum
-		}
-	}
-	base := cmp.Or(s.from, s.hubAddress(m))
-	if missing := m.Missing(s.sums); len(missing) > 0 {
-		return "", exit(exitUsage, unknownSums(m, missing, base))
-	}
-	manifest, err := m.Manifest(s.sums)
-	if err != nil {
-		return "", exit(exitUsage, err)
-	}
-	if base == "" {
-		return "", exit(exitUsage, fmt.Errorf("no place to fetch it from: give --from (a folder, an archive or an address with its files), or --hub (or models.hub in the configuration) with the address of the hub that has the repository %s", cmp.Or(m.Source.Repository, "of package "+m.Source.Package)))
-	}
-	folder := filepath.Join(s.tmp, "model")
-	if err := os.Mkdir(folder, 0o755); err != nil {
-		return "", err
-	}
-	for _, f := range slices.Sorted(maps.Keys(m.Files)) {
-		sum := m.Files[f]
-		if sum == public.Unknown {
-			sum = s.sums[f]
-		}
-		to := filepath.Join(folder, filepath.FromSlash(f))
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			return "", err
-		}
-		if local != "" {
-			if err := s.copyFile(localFile(local, m, f), to); err != nil {
-				return "", missingFile(m, err)
-			}
-			if err := checkSum(to, sum); err != nil {
-				return "", err
-			}
-			continue
-		}
-		address, err := url.JoinPath(base, m.Source.Path(f))
-		if err != nil {
-			return "", exit(exitUsage, err)
-		}
-		if err := s.fetch(ctx, address, to, sum); err != nil {
-			return "", err
-		}
-	}
-	return folder, os.WriteFile(filepath.Join(folder, models.ManifestFile), manifest, 0o644)
-}
-
-// localSource is the folder on this machine that has a public model's files:
-// --from itself, or the archive it names, unpacked; empty when they have to be
-// fetched one by one.
-func (s *adding) localSource(m *public.Model) (folder string, own bool, err error) {
-	if s.from == "" || strings.Contains(s.from, "://") {
-		return "", false, nil
-	}
-	info, err := os.Stat(s.from)
-	if err != nil {
-		return "", false, exit(exitUsage, fmt.Errorf("--from: %w", err))
-	}
-	if info.IsDir() {
-		return s.from, true, nil
-	}
-	unpacked := filepath.Join(s.tmp, "unpacked")
-	if err := os.Mkdir(unpacked, 0o755); err != nil {
-		return "", false, err
-	}
-	return unpacked, true, models.Unpack(s.from, unpacked, s.maxBytes)
-}
-
-// localFile is where a folder has a file: as it is published, or by its name in
-// the manifest.
-func localFile(folder string, m *public.Model, file string) string {
-	published := filepath.Join(folder, filepath.FromSlash(m.Source.Path(file)))
-	if _, err := os.Stat(published); err != nil {
-		return filepath.Join(folder, filepath.FromSlash(file))
-	}
-	return published
-}
-
-func missingFile(m *public.Model, err error) error {
-	if how := cmp.Or(m.Source.Export, m.Source.Note); how != "" {
-		return fmt.Errorf("%w (%s)", err, how)
-	}
-	return err
-}
-
-// hubAddress is where the hub has a model's files.
-func (s *adding) hubAddress(m *public.Model) string {
-	hub := cmp.Or(s.hub, s.config.Models.Hub)
-	if hub == "" || m.Source.Repository == "" {
-		return ""
-	}
-	return strings.TrimRight(hub, "/") + "/" + m.Source.Repository + "/resolve/" + cmp.Or(m.Source.Revision, "main")
-}
-
-// unknownSums says what a user has to do: which hashes are needed, where their
-// files are, and how it goes without.
-func unknownSums(m *public.Model, missing []string, base string) error {
-	var b strings.Builder
-	if m.Source.Export != "" {
-		fmt.Fprintf(&b, "its graph has to be made first. %s\nThen: earshot models add %s --from FOLDER\nOf an export of your own: put %s into the folder, with the ports\n  %s\nOf one that somebody publishes, ", m.Source.Export, m.Name, strings.Join(slices.Sorted(maps.Keys(m.Files)), " and "), m.Ports)
-	}
-	fmt.Fprintf(&b, "the sha256 of %d files is not known here; give what the publisher states (on each file's page in the repository %s, or in its Git LFS pointer):", len(missing), cmp.Or(m.Source.Repository, "of package "+m.Source.Package))
-	for _, f := range missing {
-		at := m.Source.Path(f)
-		if base != "" {
-			at = strings.TrimRight(base, "/") + "/" + at
-		}
-		fmt.Fprintf(&b, "\n  --sha256 %s=…   (%s)", f, at)
-	}
-	if m.Source.Export == "" {
-		fmt.Fprintf(&b, "\nOr fetch the files into a folder yourself (compare what sha256sum says of each with the publisher's), and: earshot models add %s --from FOLDER", m.Name)
-	}
-	if m.Source.Note != "" {
-		fmt.Fprintf(&b, "\n%s", m.Source.Note)
-	}
-	return errors.New(b.String())
 }
 
 func checkSum(file, want string) error {

@@ -11,8 +11,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // store is a server of objects as HTTP servers, Google Cloud Storage (XML API)
@@ -170,6 +172,34 @@ func TestAnAddThatIsStoppedLeavesNothing(t *testing.T) {
 		if names := left(t, state); len(names) > 0 {
 			t.Errorf("%s: left %q", scheme, names)
 		}
+	}
+}
+
+// What a killed add has left goes with a later one; what is under way stays.
+func TestWhatAKilledAddLeftIsSwept(t *testing.T) {
+	mine := ownModel(t, "earshot-vad", "my-vad", "", "")
+	state := t.TempDir()
+	folder := func(name string, age time.Duration) {
+		at := filepath.Join(state, "models", name, "model")
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(at, "model.yaml"), "half of it")
+		when := time.Now().Add(-age)
+		if err := os.Chtimes(filepath.Dir(at), when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder(".adding-1", 25*time.Hour)
+	folder(".adding-2", time.Hour)
+	if _, stderr, code := command(t, "models", "add", mine, "--state", state); code != exitOK {
+		t.Fatalf("exit code %d, %s", code, stderr)
+	}
+	if names := left(t, state); !slices.Equal(names, []string{".adding-2", "my-vad"}) {
+		t.Errorf("left %q", names)
+	}
+	if out, stderr, code := command(t, "models", "list", "--state", state); code != exitOK || !strings.Contains(out, "my-vad@1") {
+		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
 
