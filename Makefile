@@ -6,7 +6,10 @@ export EARSHOT_CACHE ?= $(CURDIR)/.cache
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := build
-.PHONY: setup build test lint demo bench soak models sample clean
+.PHONY: help setup build test lint demo bench soak models sample clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
 
 setup: ## libonnxruntime and ffmpeg into the cache folder, checked by sha256
 	@.ci/setup.sh

@@ -180,6 +180,11 @@ var audioExtensions = []string{".mp3", ".m4a", ".aac", ".mp4", ".ogg", ".oga", "
 
 // findCases lists the audio files of a folder that have a truth.
 func findCases(dir string) ([]testCase, error) {
+	if found, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("eval: %w", err)
+	} else if !found.IsDir() {
+		return nil, fmt.Errorf("eval: %s is a file: name the folder that has it and its truth", dir)
+	}
 	var cases []testCase
 	var without []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -222,11 +227,14 @@ func findTruth(base string) (t truth, ok bool, err error) {
 		}
 		switch {
 		case extension == ".txt":
-			t.text = strings.TrimSpace(string(b))
+			t.text = strings.TrimSpace(episode.DocumentText(b))
 		case extension == ".json" && json.Unmarshal(b, &head) == nil && head.Schema != "":
 			t, err = readTruth(base + extension)
 		default:
 			t.Segments, err = episode.ReadCaptions(b)
+		}
+		if err == nil {
+			err = t.check()
 		}
 		if err != nil {
 			return t, false, fmt.Errorf("eval: %s: %w", base+extension, err)

@@ -133,3 +133,34 @@ func TestWordsAreCountedAlike(t *testing.T) {
 		}
 	}
 }
+
+func TestATruthThatIsNoneIsRefused(t *testing.T) {
+	for name, c := range map[string]struct{ file, content, want string }{
+		"another name": {"talk.json", `{"schema":"earshot.truth/1","langage":"fr"}`, "says nothing that is compared"},
+		"backwards":    {"talk.json", `{"schema":"earshot.truth/1","ads":[{"start":5,"end":3}]}`, "a span from 5 to 3"},
+		"another form": {"talk.json", `{"schema":"earshot.truth/9"}`, `schema is "earshot.truth/9"`},
+		"no words":     {"talk.txt", " \n", "says nothing that is compared"},
+		"no captions":  {"talk.vtt", "WEBVTT\n\n00:0", "no text with times"},
+	} {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "talk.wav"), "")
+		write(t, filepath.Join(dir, c.file), c.content)
+		if _, stderr, code := command(t, "eval", dir); code != exitUsage || !strings.Contains(stderr, c.want) || !strings.Contains(stderr, c.file) {
+			t.Errorf("%s: exit code %d, %s, want %s", name, code, stderr, c.want)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "talk.wav")
+	write(t, file, "")
+	if _, stderr, code := command(t, "eval", file); code != exitUsage || !strings.Contains(stderr, "name the folder") {
+		t.Errorf("a file: exit code %d, %s", code, stderr)
+	}
+}
+
+func TestATruthInUTF16IsRead(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "talk.txt"), "\xff\xfeh\x00\xe9\x00")
+	truth, ok, err := findTruth(filepath.Join(dir, "talk"))
+	if err != nil || !ok || truth.text != "hé" {
+		t.Errorf("%q, %v, %v", truth.text, ok, err)
+	}
+}

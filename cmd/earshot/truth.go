@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -37,6 +38,26 @@ func (t *truth) words() []string {
 		return wordsIn(t.text, t.Language)
 	}
 	return segmentWords(t.Segments, t.Language)
+}
+
+// check reports what makes a truth useless: a record cannot be compared with it.
+func (t *truth) check() error {
+	spans := []episode.Span{t.Highlight}
+	for _, s := range t.Segments {
+		spans = append(spans, s.Span)
+	}
+	for _, e := range t.SoundEvents {
+		spans = append(spans, e.Span)
+	}
+	for _, s := range append(spans, adSpans(t.Ads)...) {
+		if s.Start < 0 || s.End < s.Start {
+			return fmt.Errorf("a span from %v to %v ends before it starts, or starts before the audio", float64(s.Start), float64(s.End))
+		}
+	}
+	if t.Language == "" && len(t.words()) == 0 && t.SoundEvents == nil && len(t.Topics) == 0 && t.Ads == nil && t.Highlight.Len() == 0 {
+		return errors.New("says nothing that is compared: words, or of a truth in JSON language, segments, sound_events, topics, ads or highlight")
+	}
+	return nil
 }
 
 func readTruth(path string) (truth, error) {
