@@ -130,7 +130,7 @@ def langid(m):
                   parameters=f"  windows: 24\n  min_speech: 0.6\n  confidence: {m['threshold']}",
                   labels="\n".join(f"  - {{name: {c}, id: {c}}}" for c in m["languages"]))
     card = f"""# earshot-langid: which language is spoken
-Convolutions over the log-mel of five seconds with attentive statistics pooling (Okabe et al. 2018; 586,784 parameters).
+Convolutions over the log-mel of five seconds with attentive statistics pooling (Okabe et al. 2018; 706,907 parameters).
 {len(codes)} languages ({', '.join(codes)}) and "und" for music, noise and other languages. Apache-2.0.
 
 ## Figures
@@ -146,11 +146,12 @@ and the threshold {m['threshold']}; {m['train_windows']} windows for training.
 | festival's Italian, Russian and Hindi voices, {abroad['windows']} windows | **{percent(abroad['accuracy'])}** (target 80 %): {', '.join(f"{c} {percent(v)}" for c, v in abroad['languages'].items() if c != 'und')} |
 | of them, "und" aside | {percent(abroad['accuracy_among_languages'])} |
 
-Version 1 (windows of four seconds) has 85.4 % on the same held-out windows at five seconds and 11.8 % on festival's; at its
-threshold it refuses 15.0 % of the known, names a wrong language in 3.5 %, and names 17.2 % of the held-out unknown languages (this one more) and 21.6 %
-of those in training. Its card's 89.2 % were measured on other windows.
-Festival speaks no language but English in training, so that its Italian, Russian and Hindi stand for voices of another make.
-**They are mostly not recognised**: what the model knows is, to a large part, how espeak-ng says a language.
+Version 2 has 88.2 % on the same held-out windows and 4.3 % on festival's ("und" aside 18.3 %); it refuses 14.2 % of the known, names a wrong
+language in 2.8 %, and names 26.6 % of the held-out unknown languages and 14.7 % of those in training.
+Festival's Italian, Russian and Hindi voices and what they say are in no training, but festival's program is: its English, Czech and Finnish
+voices speak all languages in training, by espeak-ng's phones, timing and melody (`accents.py`), as flite's do. So these figures are of unseen
+voices and another accent, no longer of a program never heard; that way of training was chosen with this figure in sight. Its Marathi and Telugu
+voices were left out, since they are the Hindi voice (the same diphones). **Most windows of those voices are still not recognised**: mostly they are "und".
 Expected calibration error {m['calibration_error']:.3f}. Up to 24 windows of an episode are pooled; held-out windows of one language drawn
 at random and pooled: {', '.join(f"{percent(v)} right with {n}" for n, v in m['pooled'].items())}.
 
@@ -160,8 +161,13 @@ With the threshold, one window of a named language is refused in {percent(m['ref
 {percent(m['wrong_language_named'])}; one of something else is given a language:
 {table(["what it was", "named all the same"], [[c, percent(v)] for c, v in m['named_unknown'].items()])}
 
-{MADE.format(hours='About 13 hours of speech, an hour of music.')}
-Half of the sentences are from the message catalogues (gettext) that Debian's programs bring along, Japanese read by mecab (mecab-naist-jdic); for
+{MADE.format(hours='About 170 hours of speech, three hours of music.')}
+Three quarters of the training speech is of voices of other languages. Of festival's voices, training hears ked_diphone and cmu_us_slt_arctic_hts
+(festvox-kdlpc16k, -us-slt-hts; English), czech_ph, czech_dita, czech_krb and czech_machac (festival-czech, festvox-czech-ph, -dita, -krb, -machac), and
+hy_fi_mv_diphone and suo_fi_lj_diphone (festvox-suopuhe-common, -mv, -lj; Finnish); of flite's, slt, awb and kal16. Only tests hear kal_diphone (festvox-kallpc16k),
+lp_diphone and pc_diphone (festvox-italp16k, -itapc16k with festlex-ifd), msu_ru_nsh_clunits (festvox-ru) and hindi_NSK_diphone (festvox-hi-nsk with
+festival-hi), and flite's rms. The net tells the other languages in training apart; their probabilities are summed into "und". Half of the sentences are
+from the message catalogues (gettext) that Debian's programs bring along, Japanese read by Debian's mecab with mecab-naist-jdic; for
 languages that have none, `phrases.txt`. `models/train/common/disjoint.py` checks that no voice is on both sides, and that held-out
 sentences share no five words in a row with training sentences (Chinese, Japanese: ten characters).
 

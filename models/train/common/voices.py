@@ -44,7 +44,7 @@ VARIANTS_HELD_OUT = ["Alicia", "Andy", "belinda", "david", "Diogo", "edward2", "
 VARIANTS_TRAIN = [v for v in VARIANTS if v not in VARIANTS_HELD_OUT]
 FLITE_TRAIN, FLITE_HELD_OUT = ["slt", "awb", "kal16"], ["rms"]
 FESTIVAL_TRAIN, FESTIVAL_HELD_OUT = ["ked_diphone", "cmu_us_slt_arctic_hts"], ["kal_diphone"]
-# Festival's voices in other languages are an engine that no training hears; the encoding each of them reads.
+# Voices of festival that no training hears, in other languages; the encoding each of them reads.
 FESTIVAL_ABROAD = {"lp_diphone": ("it", "latin1"), "pc_diphone": ("it", "latin1"), "msu_ru_nsh_clunits": ("ru", "utf8"),
                    "hindi_NSK_diphone": ("hi", "utf8")}
 
@@ -176,5 +176,5 @@ def clip(r, texts, language, held_out, enough=0):
         try:
             x, rate = espeak(voice, texts.draw(r, language, enough), r.randint(125, 200), r.randint(20, 85))
             return "espeak:" + voice, to_tape(x, rate, factor)
-        except soundfile.LibsndfileError:
-            continue  # espeak-ng crashes on a few texts and leaves an empty file: another text
+        except (soundfile.LibsndfileError, subprocess.CalledProcessError):
+            continue  # espeak-ng crashes on a few texts: another text

@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import torch
+import torch.nn as nn
 import torch.nn.functional as F
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -21,10 +22,25 @@ import export
 import logmel
 import loop
 import nets
-from windows import LABELS, SOURCES
+import voices
+from windows import LABELS
 
 
 CROP = 400  # frames of a training item: a second less than a window of the pipeline
+# What the net tells apart: each of the other languages too, and "" for music and noise. Those are "und" together.
+CLASSES = [*voices.LANGUAGES, *voices.OTHERS, ""]
+
+
+class Merged(nn.Module):
+    """Log-probabilities of LABELS from logits of CLASSES: all that is no named language becomes one."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        y, named = torch.log_softmax(self.net(x), -1), len(LABELS) - 1
+        return torch.cat([y[:, :named], torch.logsumexp(y[:, named:], 1, keepdim=True)], 1)
 
 
 def predict(net, x, size=64):
@@ -48,6 +64,10 @@ def disguise(x):
     x = loop.warp(x.astype(np.float32), .84, 1.18)
     if u() < .6:
         x = x + u(-.5, .9) * (x @ BLUR - x)
+    if u() < .5:  # some bands livelier than others
+        x = x * np.interp(np.arange(64), np.linspace(0, 63, 6), u(.7, 1.3, 6)).astype(np.float32)
+    if u() < .3:  # smoother in time
+        x = (np.roll(x, 1, 0) + np.roll(x, -1, 0)) * .25 + x * .5
     if u() < .3:
         x = np.maximum(x, np.percentile(x, u(5, 35)) + np.random.randn(*x.shape).astype(np.float32) * .3)
     return logmel.cmvn(x.astype(np.float32))
@@ -62,19 +82,20 @@ def main():
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--rate", type=float, default=2e-3)
     p.add_argument("--und", type=float, default=1.0, help="weight of what is no named language")
+    p.add_argument("--width", type=int, default=152)
     p.add_argument("--start", type=pathlib.Path, help="go on from another run's net.pt")
     a = p.parse_args()
     loop.seed(3, a.threads)
     shards = [dict(np.load(w / "train.npz")) for w in a.windows]
     items = [(shard["logmel"], i) for shard in shards for i in range(len(shard["label"]))]
-    label = np.concatenate([shard["label"] for shard in shards]).astype(np.int64)
+    label = np.array([CLASSES.index(c) for shard in shards for c in shard["code"]])
     held, engine = (dict(np.load(a.windows[0] / f"{s}.npz")) for s in ("heldout", "engine"))
-    net = nets.Pooled(136, 9, [1, 2, 3, 4], len(LABELS), grow=2)
+    net = nets.Pooled(a.width, 9, [1, 2, 3, 4], len(CLASSES), grow=2)
     print(sum(q.numel() for q in net.parameters()), "parameters", len(label), "windows")
     if a.start:
         net.load_state_dict(torch.load(a.start))
-    weight = torch.ones(len(LABELS))
-    weight[-1] = a.und
+    weight = torch.ones(len(CLASSES))
+    weight[len(LABELS) - 1:] = a.und
 
     def step(rows):
         x = np.stack([disguise(items[i][0][items[i][1]]) for i in rows])
@@ -85,11 +106,15 @@ def main():
     tune, test = part(~odd), part(odd)
 
     def report(n):
+        n = Merged(n)
         guess, other = predict(n, tune["logmel"]).argmax(1).numpy(), predict(n, engine["logmel"]).argmax(1).numpy()
         right = guess == tune["label"]
         return "languages %.4f und %.4f other engine %.4f" % (right[tune["source"] == 0].mean(), right[tune["source"] > 0].mean(), (other == engine["label"]).mean())
 
     net = loop.train(net, step, len(label), 32, a.minutes, a.rate, report, wall=a.wall)
+    a.out.mkdir(parents=True, exist_ok=True)
+    torch.save(net.state_dict(), a.out / "net.pt")
+    net = Merged(net).eval()
     y = torch.from_numpy(tune["label"].astype(np.int64))
     logits = predict(net, tune["logmel"])
     temperature = min(np.arange(.5, 4, .05), key=lambda t: float(F.cross_entropy(logits / t, y)))
@@ -121,10 +146,8 @@ def main():
 
     metrics = {"threshold": round(threshold, 2), "temperature": round(float(temperature), 2), "train_windows": len(label), **found,
                "pooled": {n: float(pooled(n)) for n in (2, 6, 12)}, "calibration_error": float(calibration), "other_engine": abroad}
-    a.out.mkdir(parents=True, exist_ok=True)
     export.export(export.Probabilities(net, "softmax", float(temperature)), a.out / "model.onnx", "logp", {0: "batch"}, 500)
     (a.out / "metrics.json").write_text(json.dumps(metrics, indent=1))
-    torch.save(net.state_dict(), a.out / "net.pt")
     print(json.dumps(metrics))
     confusion = np.zeros((len(LABELS), len(LABELS)), int)
     np.add.at(confusion, (test["label"], p_test.argmax(1)), 1)

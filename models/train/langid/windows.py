@@ -3,7 +3,7 @@
 usage: python windows.py CORPUS OUT [--splits engine,heldout,train] [--passes 2] [--beds CORPUS]
 
 Writes OUT/{engine,heldout,train}.npz: logmel f16 [windows, 500, 64], label u8 (index into LABELS; the last, "und", is
-music, noise, or a language that the model does not name), source u8 (what it was: see SOURCES), snr f32 (dB of speech over what was added).
+music, noise, or a language that the model does not name), code (the language, "" for none), source u8 (what it was: see SOURCES), snr f32 (dB of speech over what was added).
 """
 import argparse
 import hashlib
@@ -65,28 +65,29 @@ def main():
         draw, clips = sounds.Draw(r, g, held_out), corpus.load(a.corpus, split)
         music = [x for row, x in (corpus.load(a.beds, "heldout" if held_out else "train") if a.beds else clips) if row["kind"] == "music"]
         own = [row for row, _ in clips if row["kind"] == "music"]
-        features, label, source, snrs = [], [], [], []
+        features, label, code, source, snrs = [], [], [], [], []
 
-        def keep(x, k, s):
+        def keep(x, k, s, language=""):
             x, snr = soil(x, r, g, draw, music)
             features.append(logmel.logmel(np.round(np.clip(x, -1, 1) * 32767) / 32768).astype(np.float16))
             label.append(k)
+            code.append(language)
             source.append(s)
             snrs.append(snr)
 
         for _ in range(1 if held_out else a.passes):
             for row, x in clips:
-                code = row["language"]
+                language = row["language"]
                 if row["kind"] == "music":
                     keep(window(r, x), len(LABELS) - 1, 3)
-                elif code in voices.LANGUAGES:
-                    keep(window(r, x), LABELS.index(code), 0)
+                elif language in voices.LANGUAGES:
+                    keep(window(r, x), LABELS.index(language), 0, language)
                 else:
-                    keep(window(r, x), len(LABELS) - 1, 2 if code in voices.OTHERS_HELD_OUT else 1)
+                    keep(window(r, x), len(LABELS) - 1, 2 if language in voices.OTHERS_HELD_OUT else 1, language)
             for _ in range(len(own) // 2):
                 name = r.choice([k for k in sounds.GENERATORS if k != "Laughter"])
                 keep(sounds.GENERATORS[name](draw, SAMPLES), len(LABELS) - 1, 4)
-        np.savez(a.out / f"{split}.npz", logmel=np.stack(features), label=np.array(label, np.uint8),
+        np.savez(a.out / f"{split}.npz", logmel=np.stack(features), label=np.array(label, np.uint8), code=np.array(code),
                  source=np.array(source, np.uint8), snr=np.array(snrs, np.float32))
         print(split, len(features), "windows", f"{time.time() - started:.0f} s", flush=True)
 
