@@ -55,7 +55,7 @@ def definitions():
 def fortunes():
     """Sentences of the fortunes, without the lines that name an author."""
     for file in sorted(FORTUNES.iterdir()):
-        if file.suffix or file.name in NOT_PROSE:
+        if not file.is_file() or file.suffix or file.name in NOT_PROSE:
             continue
         for quote in file.read_text(errors="ignore").split("\n%"):
             lines = [line for line in quote.splitlines() if not line.strip().startswith("--")]
