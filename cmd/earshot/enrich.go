@@ -22,7 +22,7 @@ import (
 func newEnrich(a *app) *cobra.Command {
 	var o struct {
 		out, title, description string
-		metrics                 string
+		language, metrics       string
 		targets, force          []string
 		ping                    bool
 	}
@@ -52,7 +52,7 @@ to a folder.`,
 					return exit(exitUsage, err)
 				}
 				ev.Title = cmp.Or(o.title, ev.Title)
-				ev.Description = o.description
+				ev.Description, ev.Language = o.description, o.language
 				ev.Control = episode.Control{Targets: o.targets, Force: o.force, Ping: o.ping}
 				events[i] = ev
 			}
@@ -95,6 +95,7 @@ to a folder.`,
 	f.StringVar(&o.out, "out", "", "folder for records, transcripts and previews")
 	f.StringVar(&o.title, "title", "", "the episode's title (default: the file's name)")
 	f.StringVar(&o.description, "description", "", "the episode's description")
+	f.StringVar(&o.language, "language", "", "what the publisher says is spoken (BCP 47): settles what the language model leaves open")
 	f.StringSliceVar(&o.targets, "target", nil, "only these nodes, and what they need")
 	f.StringSliceVar(&o.force, "force", nil, "run these nodes although their result is stored")
 	f.StringVar(&o.metrics, "metrics", "", "write the run's metrics to a file, as Prometheus text")

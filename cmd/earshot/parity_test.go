@@ -47,7 +47,7 @@ func TestEveryFamilyRunsFromItsFolder(t *testing.T) {
 		covered[f.Task+" "+f.Family] = true
 		t.Run(f.Name, func(t *testing.T) {
 			state, folder := t.TempDir(), filepath.Join("../../models/parity", f.Name)
-			if _, stderr, code := command(t, "enrich", "--models", folder, "--target", f.Task, "--state", state, file); code != exitOK {
+			if _, stderr, code := command(t, "enrich", "--language", "en", "--models", folder, "--target", f.Task, "--state", state, file); code != exitOK {
 				t.Fatalf("exit code %d, %s", code, stderr)
 			}
 			out, stderr, code := command(t, "explain", "-o", "json", "--models", folder, "--state", state, file)

@@ -80,7 +80,8 @@ func (g *nodes) speech(ctx context.Context, t *dag.Task) (io.Reader, error) {
 
 func (g *nodes) language(ctx context.Context, t *dag.Task) (io.Reader, error) {
 	var speech []episode.Span
-	if err := input(ctx, t, nodeSpeech, &speech); err != nil {
+	var declared string
+	if err := errors.Join(input(ctx, t, nodeSpeech, &speech), input(ctx, t, inDeclared, &declared)); err != nil {
 		return nil, err
 	}
 	l, use, err := g.ports.Language.Identify(ctx, tapeOf(t), speech)
@@ -89,7 +90,25 @@ func (g *nodes) language(ctx context.Context, t *dag.Task) (io.Reader, error) {
 	}
 	use.note(t)
 	l.Candidates = nonNil(l.Candidates)
-	return document(l)
+	return document(settled(l, declared))
+}
+
+// plausible is the least confidence at which a publisher's word settles what
+// the model left open: feeds are declared in one language and hold others.
+const plausible episode.Score = 0.1
+
+// settled is the language that the publisher declares where the model could
+// not tell and that one is among its candidates.
+func settled(l episode.Language, declared string) episode.Language {
+	if l.Code != episode.Undetermined {
+		return l
+	}
+	for _, c := range l.Candidates {
+		if c.Code == declared && c.Confidence >= plausible {
+			l.Code, l.Confidence = c.Code, c.Confidence
+		}
+	}
+	return l
 }
 
 func (g *nodes) transcript(ctx context.Context, t *dag.Task) (io.Reader, error) {

@@ -17,6 +17,7 @@ const (
 	inEnclosure  = "enclosure"
 	inAbout      = "about"
 	inSoundbites = "soundbites"
+	inDeclared   = "declared-language"
 	inIdentity   = "identity"
 	inCaptions   = "transcripts"
 	inChapters   = "chapter-lists"
@@ -171,6 +172,7 @@ func (e *Enricher) inputs(ev episode.Event) (map[string][]byte, error) {
 		inEnclosure:  edition{ev.ID, ev.Revision},
 		inAbout:      about{strings.TrimSpace(ev.Title), strings.TrimSpace(ev.Description)},
 		inSoundbites: nonNil(ev.Soundbites),
+		inDeclared:   primary(ev.Language),
 		inCaptions:   linked{ev.Revision, nonNil(ev.Transcripts)},
 		inChapters:   linked{ev.Revision, nonNil(chapters)},
 		inIdentity: identity{

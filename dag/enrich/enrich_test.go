@@ -25,17 +25,18 @@ import (
 // world is drivers and models whose answers follow from the audio, and a count
 // of what was asked of them.
 type world struct {
-	mu        sync.Mutex
-	calls     []string
-	language  string
-	topic     string
-	best      int // the candidate that the ranker prefers
-	fetchErr  error
-	documents documents
-	doubts    []episode.Warning // of the recogniser
-	newer     bool              // the index holds a newer version
-	indexed   *episode.Record
-	objects   map[string][]byte
+	mu         sync.Mutex
+	calls      []string
+	language   string
+	candidates []episode.LanguageCandidate
+	topic      string
+	best       int // the candidate that the ranker prefers
+	fetchErr   error
+	documents  documents
+	doubts     []episode.Warning // of the recogniser
+	newer      bool              // the index holds a newer version
+	indexed    *episode.Record
+	objects    map[string][]byte
 }
 
 func (w *world) called(name string) {
@@ -82,7 +83,7 @@ type fakeLanguage struct{ *world }
 
 func (f fakeLanguage) Identify(context.Context, audio.Reader, []episode.Span) (episode.Language, Use, error) {
 	f.called("language")
-	return episode.Language{Code: f.language, Confidence: 0.9}, Use{}, nil
+	return episode.Language{Code: f.language, Confidence: 0.9, Candidates: f.candidates}, Use{}, nil
 }
 
 type fakeTranscriber struct{ *world }
@@ -377,6 +378,27 @@ func TestALanguageWithoutARecogniserIsAGapThatTheRestWorksAround(t *testing.T) {
 	}
 	if !slices.Equal(r.Gaps, want) {
 		t.Errorf("gaps: %v, want %v", r.Gaps, want)
+	}
+}
+
+func TestThePublishersLanguageSettlesWhatTheModelLeavesOpen(t *testing.T) {
+	heard := []episode.LanguageCandidate{{Code: "de", Confidence: 0.5}, {Code: "en", Confidence: 0.2}, {Code: "nl", Confidence: 0.05}}
+	for _, c := range []struct{ model, declared, want string }{
+		{"und", "en-GB", "en"},
+		{"und", "EN_us", "en"},
+		{"und", "nl", "und"}, // the model thinks it unlikely
+		{"und", "fr", "und"}, // the model did not think of it
+		{"und", "", "und"},
+		{"de", "en", "de"}, // the model is sure
+	} {
+		s := newSetup(t)
+		s.language, s.candidates = c.model, heard
+		ev := event()
+		ev.Language = c.declared
+		got, _ := s.enrich(t, s.enricher(t, nil), ev)
+		if l := got.Record.Language; l.Code != c.want || (got.Record.Transcript != nil) != (c.want == "en") {
+			t.Errorf("model %q, declared %q: %+v, want %q", c.model, c.declared, l, c.want)
+		}
 	}
 }
 

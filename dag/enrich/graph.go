@@ -88,7 +88,7 @@ var kinds = []kind{
 	{name: nodeSpeech, version: 1, live: []string{nodeDecode}, task: "speech",
 		absent: func(p Ports) bool { return p.Speech == nil },
 		run:    func(g *nodes) dag.Func { return g.speech }},
-	{name: nodeLanguage, version: 1, live: []string{nodeDecode}, requires: []string{nodeSpeech}, task: "language",
+	{name: nodeLanguage, version: 2, live: []string{nodeDecode}, requires: []string{nodeSpeech, inDeclared}, task: "language",
 		absent: func(p Ports) bool { return p.Language == nil },
 		run:    func(g *nodes) dag.Func { return g.language }},
 	{name: nodeTranscript, version: 2, live: []string{nodeDecode}, requires: []string{nodeSpeech, nodeLanguage}, optional: []string{nodePublisherTranscript}, task: "transcript",
@@ -140,7 +140,7 @@ var kinds = []kind{
 // recorded are the nodes whose finding, or gap, is in the record.
 var recorded = []string{nodeSpeech, nodeLanguage, nodeTranscript, nodeSpeakers, nodeSounds, nodeTopics, nodePassages, nodeChapters, nodeKeywords, nodeAds, nodeHighlight, nodePreview}
 
-var inputs = []string{inEnclosure, inAbout, inSoundbites, inIdentity, inCaptions, inChapters}
+var inputs = []string{inEnclosure, inAbout, inSoundbites, inDeclared, inIdentity, inCaptions, inChapters}
 
 // Vocabulary is what a graph's YAML may say, given the catalog's models by
 // task.
