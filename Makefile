@@ -26,8 +26,8 @@ lint: ## vet, gofmt, staticcheck, and the fences of docs/architecture.md
 demo: build ## the main job on the sample feed, into demo-out/
 	@bin/earshot demo --out demo-out
 
-bench: build ## speed and memory, as ratios, into docs/benchmarks.md
-	@$(PYTHON) .ci/bench.py
+bench: build ## speed and memory, as ratios, into docs/benchmarks.md (an hour; the rivals are 1.5 GB of packages)
+	@$(PYTHON) .ci/bench/report.py
 
 soak: build ## the kill test, many times over
 	$(GO) test -race -timeout 60m -count=1 -run Kill ./cmd/earshot -kills=500

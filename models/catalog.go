@@ -217,6 +217,9 @@ func (m *mistakes) checkManifest(f *Manifest) {
 	}
 	m.checkPorts("inputs", f.Inputs)
 	m.checkPorts("outputs", f.Outputs)
+	if f.Batch.Alone && f.Batch.Fixed {
+		m.add("batch.alone", "with batch.fixed no item is alone")
+	}
 	if f.Batch.MaxItems < 1 {
 		m.add("batch.max_items", "want 1 or more, got %d", f.Batch.MaxItems)
 	}

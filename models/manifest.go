@@ -45,6 +45,17 @@ type Batch struct {
 	MaxItems int     `yaml:"max_items"`
 	MaxCost  float64 `yaml:"max_cost"` // in the runner's unit of cost; 0: no bound
 	Fixed    bool    `yaml:"fixed"`    // the output depends on the batch: always run with max_items, padded
+	Alone    bool    `yaml:"alone"`    // an item's output is the same bits alone: it is not run beside a copy of itself
+}
+
+// Least is how many rows a run of the model has. A lone item runs beside a copy
+// of itself where the kernels for one row round otherwise than those for many:
+// a batch's size must not show in an item's output.
+func (b Batch) Least() int {
+	if b.Alone {
+		return 1
+	}
+	return 2
 }
 
 // Label is one class of a classifier.

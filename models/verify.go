@@ -24,8 +24,8 @@ const verifySize = 160
 // Verify runs a model's first session on fixed inputs of its declared shapes
 // and checks that the outputs are as declared and finite, and that an item's
 // output is the same bits in batches of 2, 3, 4 and 8, at each place, beside
-// whatever items. The reference is the item beside a copy of itself, since a
-// lone item is padded to two. A model with batch.fixed is checked in batches
+// whatever items. The reference is the item as it runs alone: beside a copy of
+// itself, or with batch.alone as one row. A model with batch.fixed is checked in batches
 // of max_items alone. The error is about running it at all.
 func Verify(ctx context.Context, r Runtime, m *Model, device string) (Verification, error) {
 	v := Verification{Model: m.Manifest.Ref(), Device: device, Build: r.Build()}
@@ -48,6 +48,9 @@ func (v *Verification) check(ctx context.Context, m *Model, session Session) err
 		}
 	}
 	sizes := []int{2, 3, 4, 8}
+	if m.Manifest.Batch.Alone {
+		sizes = []int{1, 2, 3, 4, 8}
+	}
 	if m.Manifest.Batch.Fixed {
 		sizes = []int{m.Manifest.Batch.MaxItems}
 	}

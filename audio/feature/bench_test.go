@@ -7,11 +7,11 @@ import (
 	"github.com/earshot-fm/earshot/audio/feature"
 )
 
-// What .ci/bench_frontends.py measures beside librosa and torchaudio: ten
+// What .ci/bench/frontends.py measures beside librosa and torchaudio: thirty
 // seconds of noise through every kind of front end.
-func BenchmarkTenSeconds(b *testing.B) {
+func BenchmarkThirtySeconds(b *testing.B) {
 	g := rand.New(rand.NewPCG(1, 2))
-	samples := make([]float32, 160000)
+	samples := make([]float32, 480000)
 	for i := range samples {
 		samples[i] = float32(g.NormFloat64()) / 10
 	}

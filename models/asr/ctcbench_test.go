@@ -11,7 +11,7 @@ import (
 )
 
 // BenchmarkCTC runs pieces of 5 s through a CTC model's runner and takes the
-// likeliest words, for .ci/bench_ctc.py: EARSHOT_BENCH_CTC is a model's folder,
+// likeliest words, for .ci/bench/recognisers.py: EARSHOT_BENCH_CTC is a model's folder,
 // or the parity model runs.
 func BenchmarkCTC(b *testing.B) {
 	folder := os.Getenv("EARSHOT_BENCH_CTC")

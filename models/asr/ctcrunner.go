@@ -109,6 +109,7 @@ type CTCRunner struct {
 	byMel   bool
 	params  CTCParams
 	classes int
+	least   int // rows of a run
 }
 
 var _ models.Runner[Piece, Posteriors] = (*CTCRunner)(nil)
@@ -121,7 +122,7 @@ var _ models.Runner[Piece, Posteriors] = (*CTCRunner)(nil)
 // log-probabilities.
 func NewCTCRunner(m *models.Model) (*CTCRunner, error) {
 	f := &m.Manifest
-	r := &CTCRunner{}
+	r := &CTCRunner{least: f.Batch.Least()}
 	fail := func(format string, args ...any) (*CTCRunner, error) {
 		return nil, fmt.Errorf("asr: model %s: %w", f.Ref(), fmt.Errorf(format, args...))
 	}
@@ -267,7 +268,7 @@ func (r *CTCRunner) run(ctx context.Context, session models.Session, batch []Pie
 	if !ok {
 		return fmt.Errorf("the graph has no output %q", r.output)
 	}
-	shape, rows := output.Shape(), max(2, len(items))
+	shape, rows := output.Shape(), max(r.least, len(items))
 	if len(shape) != 3 || int(shape[0]) != rows || int(shape[2]) != r.classes {
 		return fmt.Errorf("output %s has shape %v, want [%d, steps, %d]: the vocabulary has %d classes with the blank", r.output, shape, rows, r.classes, r.classes)
 	}
@@ -293,10 +294,8 @@ func (r *CTCRunner) run(ctx context.Context, session models.Session, batch []Pie
 }
 
 func (r *CTCRunner) inputs(batch []Piece, items []int, length int) map[string]models.Tensor {
-	// A batch of one takes other kernels than larger ones and gives other bits:
-	// its item twice is a batch like any other.
 	rows := items
-	if len(items) == 1 {
+	if len(items) < r.least {
 		rows = []int{items[0], items[0]}
 	}
 	n := int64(len(rows))

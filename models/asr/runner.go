@@ -28,6 +28,7 @@ type Runner struct {
 	front   *feature.FrontEnd
 	session string
 	classes int
+	least   int // rows of a run
 }
 
 var _ models.Runner[Piece, Posteriors] = (*Runner)(nil)
@@ -45,7 +46,7 @@ func NewRunner(m *models.Model) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asr: model %s: %w", f.Ref(), err)
 	}
-	return &Runner{front: front, session: f.Sessions[0], classes: len(f.Labels)}, nil
+	return &Runner{front: front, session: f.Sessions[0], classes: len(f.Labels), least: f.Batch.Least()}, nil
 }
 
 func (r *Runner) frames(p Piece) int {
@@ -74,9 +75,7 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Piec
 		length = max(length, r.padded(p))
 	}
 	mels := r.front.Config().Mels
-	// A batch of one takes other kernels than larger ones and gives other bits:
-	// an idle second row makes it a batch like any other.
-	rows := max(2, len(batch))
+	rows := max(r.least, len(batch)) // a second one is idle
 	input := make([]float32, rows*length*mels)
 	for i, p := range batch {
 		samples := p.Samples

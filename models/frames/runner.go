@@ -34,6 +34,7 @@ const leastSteps = WindowFrames / 32
 type Runner struct {
 	ref, file, in, out string
 	mels, classes      int
+	least              int     // rows of a run
 	seconds            float64 // of audio in a window
 }
 
@@ -45,7 +46,7 @@ func NewRunner(m *models.Model) (*Runner, error) {
 	}
 	return &Runner{
 		ref: c.Ref(), file: c.Sessions[0], in: c.Inputs[0].Name, out: c.Outputs[0].Name,
-		mels: c.Frontend.Mels, classes: len(c.Labels),
+		mels: c.Frontend.Mels, classes: len(c.Labels), least: c.Batch.Least(),
 		seconds: feature.Config(*c.Frontend).Seconds(WindowFrames),
 	}, nil
 }
@@ -62,7 +63,7 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Wind
 	for i, w := range batch {
 		items[i] = w.LogMel
 	}
-	answers, err := rows.Run(ctx, sessions[r.file], r.in, items, WindowFrames, int64(r.mels))
+	answers, err := rows.Run(ctx, sessions[r.file], r.in, r.least, items, WindowFrames, int64(r.mels))
 	if err != nil {
 		return nil, fmt.Errorf("frames: model %s: %w", r.ref, err)
 	}

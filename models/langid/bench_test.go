@@ -9,7 +9,7 @@ import (
 	"github.com/earshot-fm/earshot/models/modelstest"
 )
 
-// BenchmarkWindows is our side of .ci/bench_vad.py: how many times faster than
+// BenchmarkWindows is our side of .ci/bench/streams.py: how many times faster than
 // real time windows of audio are told, so many at a time, on one core, by the
 // waveform-classifier in the folder EARSHOT_BENCH_MODEL.
 func BenchmarkWindows(b *testing.B) {

@@ -33,6 +33,7 @@ type LogP []float32
 type Runner struct {
 	ref, file, in, out string
 	shape              []int64 // of a window
+	least              int     // rows of a run
 	classes            int
 	seconds            float64 // of audio in a window
 	scores             bool    // the model gives logits: LogP is their log-softmax
@@ -46,7 +47,7 @@ func NewRunner(m *models.Model) (*Runner, error) {
 	if len(c.Sessions) != 1 || len(c.Inputs) != 1 || len(c.Outputs) == 0 || len(c.Labels) < 2 {
 		return nil, fmt.Errorf("langid: model %s: want labels, and one session of one input and an output", c.Ref())
 	}
-	r := &Runner{ref: c.Ref(), file: c.Sessions[0], in: c.Inputs[0].Name, out: c.Outputs[0].Name, classes: len(c.Labels)}
+	r := &Runner{ref: c.Ref(), file: c.Sessions[0], in: c.Inputs[0].Name, out: c.Outputs[0].Name, classes: len(c.Labels), least: c.Batch.Least()}
 	switch {
 	case c.Family == familyLogMel && c.Frontend != nil:
 		r.shape = []int64{WindowFrames, int64(c.Frontend.Mels)}
@@ -76,7 +77,7 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Wind
 	for i, w := range batch {
 		items[i] = w.Values
 	}
-	answers, err := rows.Run(ctx, sessions[r.file], r.in, items, r.shape...)
+	answers, err := rows.Run(ctx, sessions[r.file], r.in, r.least, items, r.shape...)
 	if err != nil {
 		return nil, fmt.Errorf("langid: model %s: %w", r.ref, err)
 	}

@@ -16,12 +16,11 @@ type Answers struct {
 	items, rows int
 }
 
-// Run takes items through a graph of one input, [items, shape...]. A lone item
-// runs beside a copy of itself, so that a batch's size does not show in its
-// answer: the kernels for one row round otherwise than those for many. Its
-// errors are the session's, a batch without items, and an item of another size
+// Run takes items through a graph of one input, [items, shape...], in at least
+// so many rows (models.Batch.Least): those without an item are copies of the
+// last. Its errors are the session's, a batch without items, and an item of another size
 // than the shape's.
-func Run(ctx context.Context, s models.Session, input string, items [][]float32, shape ...int64) (Answers, error) {
+func Run(ctx context.Context, s models.Session, input string, least int, items [][]float32, shape ...int64) (Answers, error) {
 	if len(items) == 0 {
 		return Answers{}, errors.New("a batch without items")
 	}
@@ -29,7 +28,7 @@ func Run(ctx context.Context, s models.Session, input string, items [][]float32,
 	for _, d := range shape {
 		size *= d
 	}
-	rows := max(2, len(items))
+	rows := max(least, len(items))
 	in := make([]float32, 0, int64(rows)*size)
 	for i := range rows {
 		item := items[min(i, len(items)-1)]

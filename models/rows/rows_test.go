@@ -30,7 +30,7 @@ func TestEachItemGetsItsRow(t *testing.T) {
 		for i := range n {
 			items = append(items, []float32{float32(i), 1, 2, 3, 4, 5})
 		}
-		answers, err := rows.Run(t.Context(), s, "x", items, 2, 3)
+		answers, err := rows.Run(t.Context(), s, "x", 2, items, 2, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,13 +47,13 @@ func TestEachItemGetsItsRow(t *testing.T) {
 }
 
 func TestWhatDoesNotFitIsNamed(t *testing.T) {
-	if _, err := rows.Run(t.Context(), new(echo), "x", [][]float32{{1, 2}}, 3); err == nil || !strings.Contains(err.Error(), "2 values") {
+	if _, err := rows.Run(t.Context(), new(echo), "x", 2, [][]float32{{1, 2}}, 3); err == nil || !strings.Contains(err.Error(), "2 values") {
 		t.Errorf("an item too short: %v", err)
 	}
-	if _, err := rows.Run(t.Context(), new(echo), "x", nil, 3); err == nil || !strings.Contains(err.Error(), "without items") {
+	if _, err := rows.Run(t.Context(), new(echo), "x", 2, nil, 3); err == nil || !strings.Contains(err.Error(), "without items") {
 		t.Errorf("no items: %v", err)
 	}
-	answers, err := rows.Run(t.Context(), new(echo), "x", [][]float32{{1, 2}, {3, 4}}, 2)
+	answers, err := rows.Run(t.Context(), new(echo), "x", 2, [][]float32{{1, 2}, {3, 4}}, 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,7 @@ type Embedding []float32
 type Runner struct {
 	ref, file, in, out string
 	shape              []int64 // of a window
+	least              int     // rows of a run
 }
 
 // NewRunner reads from the manifest how the model is fed. Where the model has
@@ -41,7 +42,7 @@ func NewRunner(m *models.Model) (*Runner, error) {
 	if len(c.Sessions) != 1 || len(c.Inputs) != 1 || len(c.Outputs) == 0 {
 		return nil, fmt.Errorf("speaker: model %s: want one session of one input and an output", c.Ref())
 	}
-	r := &Runner{ref: c.Ref(), file: c.Sessions[0], in: c.Inputs[0].Name, out: c.Outputs[0].Name, shape: []int64{windowSamples}}
+	r := &Runner{ref: c.Ref(), file: c.Sessions[0], in: c.Inputs[0].Name, out: c.Outputs[0].Name, shape: []int64{windowSamples}, least: c.Batch.Least()}
 	front, err := frontEnd(m)
 	if err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Wind
 	for i, w := range batch {
 		items[i] = w.Values
 	}
-	answers, err := rows.Run(ctx, sessions[r.file], r.in, items, r.shape...)
+	answers, err := rows.Run(ctx, sessions[r.file], r.in, r.least, items, r.shape...)
 	if err != nil {
 		return nil, fmt.Errorf("speaker: model %s: %w", r.ref, err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/earshot-fm/earshot/models/modelstest"
 )
 
-// passages are texts of one to six sentences' passages, as .ci/bench_text.py
+// passages are texts of one to six sentences' passages, as .ci/bench/text.py
 // makes them too.
 func passages(b *testing.B) []string {
 	b.Helper()

@@ -12,7 +12,7 @@ import (
 )
 
 // BenchmarkTransducer runs pieces of 5 s through a transducer, for
-// .ci/bench_ctc.py: EARSHOT_BENCH_TRANSDUCER is a model's folder, or the parity
+// .ci/bench/recognisers.py: EARSHOT_BENCH_TRANSDUCER is a model's folder, or the parity
 // model runs.
 func BenchmarkTransducer(b *testing.B) {
 	folder := os.Getenv("EARSHOT_BENCH_TRANSDUCER")

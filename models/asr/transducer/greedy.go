@@ -34,7 +34,7 @@ func (r *Runner) decode(ctx context.Context, session models.Session, under []*ut
 			return nil
 		}
 		rows := under
-		if len(rows) == 1 { // as in encode
+		if len(rows) < r.least {
 			rows = []*utterance{under[0], under[0]}
 		}
 		outputs, err := session.Run(ctx, r.inputs(rows))

@@ -45,6 +45,7 @@ type Runner struct {
 	targets    models.Port // int32 or int64
 	hasLength  bool
 	lengthType string
+	least      int // rows of a run
 }
 
 // state is one of the prediction network's states, [layers, batch, size].
@@ -61,7 +62,7 @@ var _ models.Runner[asr.Piece, Heard] = (*Runner)(nil)
 // steps] and int64 lengths; the second graph has the names of NeMo's export.
 func NewRunner(m *models.Model) (*Runner, error) {
 	f := &m.Manifest
-	r := &Runner{}
+	r := &Runner{least: m.Manifest.Batch.Least()}
 	fail := func(format string, args ...any) (*Runner, error) {
 		return nil, fmt.Errorf("transducer: model %s: %w", f.Ref(), fmt.Errorf(format, args...))
 	}
@@ -181,10 +182,8 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []asr.
 }
 
 func (r *Runner) encode(ctx context.Context, encoder models.Session, batch []asr.Piece, items []int, length int) ([]*utterance, error) {
-	// A batch of one takes other kernels than larger ones and gives other bits:
-	// its item twice is a batch like any other.
 	rows := items
-	if len(items) == 1 {
+	if len(items) < r.least {
 		rows = []int{items[0], items[0]}
 	}
 	mels := r.front.Config().Mels

@@ -11,7 +11,7 @@ import (
 )
 
 // planned makes a model of random weights end its transcripts where a plan
-// says, as .ci/bench_whisper.py does: the encoder's first value carries the
+// says, as .ci/bench/whispers.py does: the encoder's first value carries the
 // item's number of tokens through the decoder's input.
 type planned struct {
 	models.Session

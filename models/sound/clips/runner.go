@@ -22,6 +22,7 @@ type Runner struct {
 	*layout
 	ref, file string
 	classes   int
+	least     int // rows of a run
 }
 
 // NewRunner reads from the manifest how the model is fed.
@@ -34,7 +35,7 @@ func NewRunner(m *models.Model) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Runner{layout: l, ref: m.Manifest.Ref(), file: m.Manifest.Sessions[0], classes: len(m.Manifest.Labels)}, nil
+	return &Runner{layout: l, ref: m.Manifest.Ref(), file: m.Manifest.Sessions[0], classes: len(m.Manifest.Labels), least: m.Manifest.Batch.Least()}, nil
 }
 
 // Cost is a clip's seconds of audio.
@@ -71,7 +72,7 @@ func (r *Runner) runClips(ctx context.Context, s models.Session, batch []Clip) (
 	for i, c := range batch {
 		items[i] = c.Values
 	}
-	answers, err := rows.Run(ctx, s, r.in, items, r.shape...)
+	answers, err := rows.Run(ctx, s, r.in, r.least, items, r.shape...)
 	if err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ inputs:
 outputs:
   - {{name: logp, type: float32, shape: [batch, steps, "{len(PHONES) + 1}"]}}
 frontend: {{kind: logmel, sample_rate: 16000, fft: 512, window: 400, hop: 160, mels: 64, min_hz: 20, max_hz: 7600, scale: htk, floor: 1.0e-6, normalise: item}}
-batch: {{max_items: 16, max_cost: 160}}
+batch: {{max_items: 16, max_cost: 160, alone: true}}
 parameters:
   beam: {args.beam}
   beam_threshold: {args.beam_threshold:g}

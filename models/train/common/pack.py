@@ -36,7 +36,7 @@ inputs:
 outputs:
   - {{name: {output}, type: float32, shape: {shape}}}
 frontend: {{kind: logmel, sample_rate: 16000, fft: 512, window: 400, hop: 160, mels: 64, min_hz: 20, max_hz: 7600, scale: htk, floor: 1.0e-6, normalise: {normalise}}}
-batch: {{max_items: 16, max_cost: 0}}
+batch: {{max_items: 16, max_cost: 0{alone}}}
 parameters:
 {parameters}
 labels:
@@ -193,7 +193,7 @@ def main():
     a.pack.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(a.run / "model.onnx", a.pack / "model.onnx")
     sha256 = hashlib.sha256((a.pack / "model.onnx").read_bytes()).hexdigest()
-    (a.pack / "model.yaml").write_text(MANIFEST.format(sha256=sha256, version=a.version, **fields))
+    (a.pack / "model.yaml").write_text(MANIFEST.format(sha256=sha256, alone="" if a.which == "langid" else ", alone: true", version=a.version, **fields))
     (a.pack / "README.md").write_text(card)
 
 

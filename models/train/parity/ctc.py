@@ -1,7 +1,7 @@
 """CTC recognisers: tiny models of transformers' Wav2Vec2ForCTC and of NeMo's FastConformer-CTC, with golden data.
 
     pip install torch numpy onnx onnxruntime transformers librosa        (versions: requirements.txt)
-    python ctc.py --bench DIR    # a wav2vec 2.0 of 11 million parameters for .ci/bench_ctc.py
+    python ctc.py --bench DIR    # a wav2vec 2.0 of 11 million parameters for .ci/bench/recognisers.py
     python ctc.py          # writes ../../parity/tiny-wav2vec2, tiny-nemo-ctc and ../../asr/testdata/{wav2vec2,nemo-ctc}.*
 
 The weights are random, the outputs' weights large, so that the likeliest tokens vary. The golden data are transformers'
@@ -121,7 +121,7 @@ inputs:
   - {name: attention_mask, type: int64, shape: [batch, samples]}
 outputs:
   - {name: logits, type: float32, shape: [batch, steps, "32"]}
-batch: {max_items: 8, max_cost: 160}
+batch: {max_items: 8, max_cost: 160, alone: true}
 parameters:
   lowercase: true
 """
@@ -224,7 +224,7 @@ inputs:
 outputs:
   - {{name: logprobs, type: float32, shape: [batch, steps, "{len(global_pieces)}"]}}
 frontend: {{kind: nemo, mels: 80}}
-batch: {{max_items: 8, max_cost: 160}}
+batch: {{max_items: 8, max_cost: 160, alone: true}}
 parameters:
   blank: last
   subsampling: 8

@@ -1,7 +1,7 @@
 """ECAPA-TDNN: tiny models of SpeechBrain's own classes for languages and for speakers, and golden data.
 
     pip install torch torchaudio numpy scipy onnx onnxruntime speechbrain hyperpyyaml    (versions: requirements.txt)
-    python ecapa.py --bench DIR    # a model of the published size, random weights, for .ci/bench_vad.py
+    python ecapa.py --bench DIR    # a model of the published size, random weights, for .ci/bench/streams.py
     python ecapa.py         # writes ../../parity/tiny-ecapa*, ../../langid/testdata and ../../speaker/testdata
 
 The graphs take audio. Their front end is SpeechBrain's Fbank and its mean normalisation said with a convolution (the

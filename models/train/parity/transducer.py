@@ -1,7 +1,7 @@
 """Transducers: tiny Parakeet RNNT and TDT models in plain PyTorch, as published, with golden data.
 
     pip install torch numpy librosa onnx onnxruntime        (versions: requirements.txt)
-    python transducer.py --bench DIR    # a TDT of 8 million parameters for .ci/bench_ctc.py
+    python transducer.py --bench DIR    # a TDT of 8 million parameters for .ci/bench/recognisers.py
     python transducer.py          # writes ../../parity/tiny-rnnt, tiny-tdt and ../../asr/transducer/testdata
 
 A FastConformer encoder (nemo.py), a prediction network of an embedding and an LSTM (Graves 2012), a joint network, and for
@@ -153,7 +153,7 @@ outputs:
   - {{name: outputs, type: float32, shape: [batch, "{encoder.size}", steps]}}
   - {{name: encoded_lengths, type: int64, shape: [batch]}}
 frontend: {{kind: nemo, mels: {mels}}}
-batch: {{max_items: 8, max_cost: 160}}
+batch: {{max_items: 8, max_cost: 160, alone: true}}
 parameters:
   max_symbols: {MOST}
 {f"  durations: {durations}" if durations else ""}

@@ -2,7 +2,7 @@
 
     pip install torch numpy onnx onnxruntime openai-whisper        (versions: requirements.txt)
     python whisper.py                     # writes ../../parity/tiny-whisper* and ../../asr/whisper/testdata
-    python whisper.py --bench DIR         # a model of whisper-tiny's size for .ci/bench_whisper.py
+    python whisper.py --bench DIR         # a model of whisper-tiny's size for .ci/bench/whispers.py
 
 The decoders are trained for a few minutes on synthetic melodies, so that they say something other than one token for
 ever: words, timestamps in pairs, an end. The encoders are random. The vocabulary is Whisper's own byte-level BPE cut

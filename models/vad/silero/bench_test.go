@@ -9,7 +9,7 @@ import (
 	"github.com/earshot-fm/earshot/models/modelstest"
 )
 
-// BenchmarkTapes is our side of .ci/bench_vad.py: how many times faster than
+// BenchmarkTapes is our side of .ci/bench/streams.py: how many times faster than
 // real time so many tapes of a minute are heard, side by side, on one core.
 func BenchmarkTapes(b *testing.B) {
 	clip := modelstest.PCM16(b, "testdata/clip.pcm16")

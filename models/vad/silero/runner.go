@@ -44,6 +44,7 @@ type Speech struct {
 type Runner struct {
 	ref, file string
 	sequence  bool // the export that runs its own loop over steps
+	least     int  // rows of a run of the other
 }
 
 // ports of the two exports: one step for many streams a run, or many steps of
@@ -59,7 +60,7 @@ func NewRunner(m *models.Model) (*Runner, error) {
 	if c.Family != "silero" || len(c.Sessions) != 1 {
 		return nil, fmt.Errorf("silero: model %s: family %q: want \"silero\" with one session", c.Ref(), c.Family)
 	}
-	r := &Runner{ref: c.Ref(), file: c.Sessions[0]}
+	r := &Runner{ref: c.Ref(), file: c.Sessions[0], least: c.Batch.Least()}
 	ports := [2][]string{names(c.Inputs), names(c.Outputs)}
 	switch {
 	case same(ports, stepping):
@@ -119,10 +120,9 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Stre
 	return out, nil
 }
 
-// steps runs the stretches side by side. A lone stretch runs beside a copy of
-// itself, so that a batch's size does not show in its answer.
+// steps runs the stretches side by side.
 func (r *Runner) steps(ctx context.Context, session models.Session, batch []Stretch) ([]Speech, error) {
-	rows := max(2, len(batch))
+	rows := max(r.least, len(batch))
 	state := make([]float32, layers*rows*width)
 	out := make([]Speech, len(batch))
 	for i := range rows {

@@ -3,7 +3,7 @@ each, by turns in one run. What counts are the ratios. Prints markdown.
 
     pip install torch numpy onnxruntime silero-vad          (models/train/parity/requirements.txt)
     python models/train/parity/ecapa.py --bench DIR         # an ECAPA-TDNN of the published size
-    python .ci/bench_vad.py --ecapa DIR [--rounds 3]
+    python .ci/bench/streams.py --ecapa DIR [--rounds 3]
 
 Python's side of Silero is the package's own: get_speech_timestamps over its OnnxWrapper, one tape after another. Its side
 of ECAPA is onnxruntime, one window a run, as an encoder's classify_file loop does.
@@ -23,7 +23,7 @@ import torch
 from silero_vad import get_speech_timestamps
 from silero_vad.utils_vad import OnnxWrapper
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("EARSHOT_CACHE", ROOT / ".cache"))
 SILERO = ROOT / "models/vad/silero"
 RATE = 16000
@@ -90,7 +90,8 @@ def main():
             note("loop", ecapa_loop(options.ecapa))
             for name, x in ours(langid, ROOT / "models/langid", options.seconds, EARSHOT_BENCH_MODEL=str(options.ecapa.resolve())).items():
                 note("ecapa/" + name, x)
-    print("| model | path | times real time | ratio |\n|---|---|---|---|")
+    print("### Silero VAD and ECAPA-TDNN\n\nBeside the package silero-vad's own get_speech_timestamps, and a loop over onnxruntime.\n")
+    print("| model | path | times real time | ratio (≥ 1.0; ≥ 1.5 where batching helps) |\n|---|---|---|---|")
     for what, name, rival in [
         ("Silero VAD 6", "package", None), ("silero_vad.onnx, 1 tape", "silero-vad/1", "package"),
         ("silero_vad.onnx, 16 tapes", "silero-vad/16", "package"),
@@ -102,4 +103,5 @@ def main():
         print(f"| {what} | {path} | {best[name]:.0f} | {f'{best[name] / best[rival]:.2f}' if rival else '1'} |")
 
 
-main()
+if __name__ == "__main__":
+    main()

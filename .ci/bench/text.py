@@ -2,7 +2,7 @@
 in one run, in seconds of the processor. What counts are the ratios. Prints markdown.
 
     pip install numpy onnxruntime tokenizers                (models/train/parity/requirements.txt)
-    python .ci/bench_text.py [--rounds 3]
+    python .ci/bench/text.py [--rounds 3]
 
 Python's side is the loop of sentence-transformers over onnxruntime and tokenizers: sorted by length, batches padded to
 their longest, tokens' mean, unit length. Texts: 96 of one to six passages of models/train/topic/test.txt.
@@ -24,7 +24,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("EARSHOT_CACHE", ROOT / ".cache"))
 GOLDEN = ROOT / "models/tokenizer/testdata"
 KINDS = ["wordpiece-uncased", "bytelevel-gpt2", "bytelevel-cl100k", "metaspace-bpe", "unigram-charsmap"]
@@ -101,6 +101,7 @@ def main():
                 note(("go", kind), x)
             for kind in KINDS:
                 note(("python", kind), python_tokens(kind, scripts))
+    print("### MiniLM and the tokenizers\n\nBeside a loop in the way of sentence-transformers over onnxruntime and tokenizers, by the processor's time.\n")
     print("| MiniLM, texts a second | Go | Python, onnxruntime | ratio |\n|---|---|---|---|")
     for size in ("1", "16"):
         go, python = best["go", size], best["python", size]

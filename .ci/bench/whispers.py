@@ -3,7 +3,7 @@ audio, one thread each, by turns in one run. What counts are the ratios. Prints 
 
     pip install torch numpy onnx onnxruntime openai-whisper         (models/train/parity/requirements.txt)
     python models/train/parity/whisper.py --bench DIR               # random weights in whisper-tiny's sizes
-    python .ci/bench_whisper.py DIR [--rounds 3]
+    python .ci/bench/whispers.py DIR [--rounds 3]
 
 Random weights do not know when to stop: 16 windows of 30 s are given 10 to 100 tokens each, the same on both sides. The
 Python loop makes a batch's log-mel (openai-whisper's, in torch), encodes it, and steps all its rows until the last is
@@ -23,7 +23,7 @@ import onnxruntime
 import torch
 import whisper
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "models/asr/whisper"
 ITEMS, RATE = 16, 16000
 
@@ -93,7 +93,8 @@ def main():
             for size in (1, 8):
                 best["python", size] = max(best.get(("python", size), 0), loop.run(samples, size))
                 best["go", size] = max(best.get(("go", size), 0), ours(program, o.folder.resolve(), f"batch{size}"))
-    print("| Whisper, 16 windows of 30 s, 10–100 tokens each, one thread | Python loop | Earshot | ratio | target |\n|---|---|---|---|---|")
+    print("### Whisper\n\nRandom weights in whisper-tiny's sizes: 16 windows of 30 s, 10 to 100 tokens each, beside a loop in the way of transformers.\n")
+    print("| | Python loop | Earshot | ratio | target |\n|---|---|---|---|---|")
     for size, target in ((1, "≥ 1.0"), (8, "≥ 1.5")):
         p, g = best["python", size], best["go", size]
         print(f"| batch {size} | {p:.1f}× real time | {g:.1f}× real time | {g / p:.2f} | {target} |")

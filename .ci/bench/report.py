@@ -1,7 +1,10 @@
 """Measures speed and memory of the built program and writes docs/benchmarks.md.
 
 Machines are shared and noisy: what counts are ratios against a rival in the
-same run. Usage: python3 .ci/bench.py [--hours 6]
+same run. Usage: python3 .ci/bench/report.py [--hours 6] [--rivals PYTHON]
+
+The other files of this folder measure a family of public models each beside its Python; they run under an interpreter with
+models/train/parity/requirements.txt: PYTHON, or a venv made in the cache folder.
 """
 import argparse
 import json
@@ -14,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("EARSHOT_CACHE", ROOT / ".cache"))
 EARSHOT, FFMPEG = str(ROOT / "bin" / "earshot"), str(CACHE / "ffmpeg")
 FORMATS = {"mp3": ["-c:a", "libmp3lame", "-b:a", "128k"], "m4a": ["-c:a", "aac", "-b:a", "128k"],
@@ -106,10 +110,40 @@ def whole(folder, path, minutes):
     return wall, peak, {k: v / total for k, v in shares.items()}, words
 
 
+# The rivals' scripts, and where each of their models' options comes from: a script of models/train/parity.
+RIVALS = {
+    "frontends": {}, "whispers": {"": "whisper"}, "recognisers": {"--ctc": "ctc", "--tdt": "transducer"},
+    "streams": {"--ecapa": "ecapa"}, "text": {},
+}
+
+
+def rivals(python):
+    """The sections of the public models, each beside its Python on the same file."""
+    parity, kept = ROOT / "models" / "train" / "parity", CACHE / "bench"
+    if python is None:
+        python = kept / "venv" / "bin" / "python"
+        if not (kept / "venv" / "ready").exists():
+            venv.create(kept / "venv", with_pip=True, clear=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", parity / "requirements.txt"], check=True)
+            (kept / "venv" / "ready").touch()
+    sections = []
+    for script, models in RIVALS.items():
+        options = []
+        for option, maker in models.items():
+            if not (kept / maker).exists():
+                subprocess.run([python, parity / f"{maker}.py", "--bench", kept / f"{maker}.part"], check=True, stdout=subprocess.DEVNULL)
+                (kept / f"{maker}.part").rename(kept / maker)
+            options += [o for o in (option, kept / maker) if o]
+        sections.append(subprocess.run([python, ROOT / ".ci" / "bench" / f"{script}.py", *options], check=True, capture_output=True, text=True).stdout)
+    return sections
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--hours", type=float, default=6, help="length of the long episode")
+    p.add_argument("--rivals", help="an interpreter with the rivals' packages")
     o = p.parse_args()
+    sections = rivals(o.rivals)
     with tempfile.TemporaryDirectory() as tmp:
         folder = pathlib.Path(tmp)
         wav = source(folder, 36)
@@ -147,7 +181,12 @@ The decode node on a 36-minute stereo file (native PCM through the meters, and 1
 | nothing to do | 36 minutes | {o.hours:g} hours |
 |---|---|---|
 | {idle / 2**20:.0f} MiB | {peak / 2**20:.0f} MiB | {long_peak / 2**20:.0f} MiB ({o.hours * 3600 / long_wall:.0f}× real time) |
-"""
+
+## Public models beside Python
+
+The same ONNX file and audio, one thread each, by turns in one run; each side's fastest. Targets in brackets.
+
+{chr(10).join(sections)}"""
     (ROOT / "docs" / "benchmarks.md").write_text(text)
     print(text)
 
