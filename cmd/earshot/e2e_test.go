@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/workers/index"
 )
 
 // TestDemoTwice is `make demo` and again: the second reuses every artifact.
@@ -55,6 +56,20 @@ func TestDemoTwice(t *testing.T) {
 	found, stderr, code := program(t, "search", "--state", out, "--language", "en", "-o", "json")
 	if code != exitOK || !strings.Contains(found, `"moments"`) {
 		t.Errorf("search: exit code %d, %s%s", code, found, stderr)
+	}
+	var english, like index.Page
+	if err := json.Unmarshal([]byte(found), &english); err != nil || len(english.Hits) != 5 {
+		t.Fatalf("search: %v, %d English episodes, want 5", err, len(english.Hits))
+	}
+	id := english.Hits[0].ID
+	found, stderr, code = program(t, "search", "--state", out, "--like", string(id), "-o", "json")
+	if err := json.Unmarshal([]byte(found), &like); err != nil || code != exitOK || len(like.Hits) != 4 {
+		t.Fatalf("search --like: exit code %d, %v, %d episodes, want the other 4 with an embedding: %s", code, err, len(like.Hits), stderr)
+	}
+	for _, h := range like.Hits {
+		if h.ID == id || h.Score <= 0 || h.Score > 1 {
+			t.Errorf("like %s: %+v", id, h)
+		}
 	}
 }
 

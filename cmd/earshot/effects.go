@@ -167,11 +167,12 @@ type announcing struct{ path string }
 
 func (a announcing) Announce(_ context.Context, r *episode.Record) error {
 	line, err := json.Marshal(struct {
-		ID        episode.ID      `json:"id"`
-		Version   episode.Version `json:"version"`
-		Preview   string          `json:"preview,omitempty"`
-		Announced time.Time       `json:"announced"`
-	}{r.Episode.ID, r.Episode.Version(), manifestOf(r), time.Now().UTC()})
+		ID        episode.ID         `json:"id"`
+		Version   episode.Version    `json:"version"`
+		Preview   string             `json:"preview,omitempty"`
+		Embedding *episode.Embedding `json:"embedding,omitempty"`
+		Announced time.Time          `json:"announced"`
+	}{r.Episode.ID, r.Episode.Version(), manifestOf(r), r.Embedding, time.Now().UTC()})
 	if err != nil {
 		return err
 	}

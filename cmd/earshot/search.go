@@ -59,17 +59,21 @@ excludes.`,
 			if _, ok := errors.AsType[*index.QueryError](err); ok {
 				return exit(exitUsage, err)
 			}
+			if errors.Is(err, index.ErrNotFound) {
+				return fmt.Errorf("--like %s: the index holds no such episode", q.Like)
+			}
 			if err != nil {
 				return err
 			}
 			if a.format == "json" {
 				return a.json(page)
 			}
-			printPage(a.out, page)
+			printPage(a.out, page, q.Like != "")
 			return nil
 		},
 	}
 	f := c.Flags()
+	f.StringVar((*string)(&q.Like), "like", "", "episodes most like this one, by id: their embeddings are compared")
 	f.StringVar(&q.Language, "language", "", "only this language (BCP 47)")
 	f.StringVar(&q.Topic, "topic", "", "only this topic, by name or id")
 	f.StringVar(&q.Event, "event", "", "only with this sound event, by name or AudioSet id")
@@ -81,8 +85,11 @@ excludes.`,
 	return c
 }
 
-func printPage(w io.Writer, page index.Page) {
+func printPage(w io.Writer, page index.Page, likeness bool) {
 	for _, h := range page.Hits {
+		if likeness {
+			fmt.Fprintf(w, "%5.2f  ", h.Score)
+		}
 		fmt.Fprintf(w, "%s  (%s, %s)  %s\n", h.Title, h.Language, minutes(h.Duration), h.ID)
 		for _, m := range h.Moments {
 			fmt.Fprintf(w, "    %s  %s\n", minutes(m.Start), m.Text)

@@ -48,7 +48,8 @@ type Index interface {
 	Remove(ctx context.Context, id episode.ID, revision episode.Revision) (Result, error)
 
 	// Search returns the page of episodes that the query asks for. It returns a
-	// *QueryError when the query cannot be understood.
+	// *QueryError when the query cannot be understood, and ErrNotFound when
+	// Query.Like names what the index does not hold.
 	Search(ctx context.Context, q Query) (Page, error)
 }
 
@@ -67,6 +68,7 @@ type Document struct {
 	Chapters    []episode.Chapter    `json:"chapters,omitempty"`
 	Segments    []Segment            `json:"segments,omitempty"`
 	Preview     *episode.Preview     `json:"preview,omitempty"`
+	Embedding   *episode.Embedding   `json:"embedding,omitempty"`
 }
 
 // Segment is a stretch of the transcript that search can point at.
@@ -95,6 +97,7 @@ func FromRecord(r *episode.Record) Document {
 		SoundEvents: r.SoundEvents,
 		Chapters:    r.Chapters,
 		Preview:     r.Preview,
+		Embedding:   r.Embedding,
 	}
 	if r.Language != nil {
 		d.Language = r.Language.Code

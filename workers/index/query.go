@@ -17,6 +17,11 @@ type Query struct {
 	// no text, newest first.
 	Text string
 
+	// Like ranks by likeness to an episode: the inner product of embeddings that
+	// one model made. The episode itself, and those without such an embedding,
+	// are left out; Text then only filters.
+	Like episode.ID
+
 	Podcast  string // its guid
 	Language string // BCP 47; "en" finds "en-GB" too
 	Topic    string // name, any case, or id
@@ -60,7 +65,7 @@ type Hit struct {
 	PublishedAt time.Time       `json:"published_at,omitzero"`
 	Duration    episode.Seconds `json:"duration"`
 	Preview     string          `json:"preview,omitempty"` // its manifest at the origin
-	Score       float64         `json:"score"`             // greater is better; only comparable within one page; 0 without text
+	Score       float64         `json:"score"`             // greater is better; only comparable within one page; 0 without Text and Like
 	Moments     []Moment        `json:"moments"`           // best first
 }
 

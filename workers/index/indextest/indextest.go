@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) index.Index) {
 		{"pages do not overlap", paging},
 		{"newest first without text", newestFirst},
 		{"titles weigh more than speech", titlesWeighMore},
+		{"more like this", moreLikeThis},
 		{"queries that make no sense are refused", refused},
 		{"writers at once agree on the newest", writersAtOnce},
 		{"any order of changes ends alike", anyOrder},
@@ -104,6 +105,7 @@ func putComesBack(t *testing.T, x index.Index) {
 	d.Topics = []episode.Topic{{Taxonomy: "iab-3.1", ID: "483", Name: "Sports", Score: 0.91}}
 	d.SoundEvents = []episode.SoundEvent{{Label: "Music", ID: "/m/04rlf", Span: episode.Span{End: 6.24}, Confidence: 0.97}}
 	d.Chapters = []episode.Chapter{{Start: 0, Title: "Introduction"}}
+	d.Embedding = &episode.Embedding{Model: "m@1", Values: []episode.Component{0.6, -0.8}}
 	d.Preview = &episode.Preview{Span: episode.Span{Start: 12.4, End: 71.9}, Score: 0.77, Manifest: "episodes/x/preview.json",
 		Renditions: []episode.Rendition{{Codec: "vorbis", Container: "ogg", BitrateKbps: 96}}}
 	put(t, x, index.Stored, d)

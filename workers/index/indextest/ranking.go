@@ -1,7 +1,9 @@
 package indextest
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"sync"
 	"testing"
@@ -171,3 +173,66 @@ func anyOrder(t *testing.T, x index.Index) {
 		}
 	})
 }
+
+func moreLikeThis(t *testing.T, x index.Index) {
+	at := func(n int, model string, values ...episode.Component) index.Document {
+		d := document(n, 1, "common words")
+		d.Embedding = &episode.Embedding{Model: model, Values: values}
+		return d
+	}
+	far, near := at(2, "m@1", -1, 0), at(3, "m@1", 0.8, 0.6)
+	far.Language = "fr"
+	for _, d := range []index.Document{
+		at(1, "m@1", 1, 0), far, near, at(4, "m@1", 0, 1), at(5, "m@2", 1, 0), at(6, "m@1", 1, 0, 0), document(7, 1, "common words"),
+	} {
+		put(t, x, index.Stored, d)
+	}
+	order := func(q index.Query) (ids []episode.ID) {
+		t.Helper()
+		page := search(t, x, q)
+		for i, h := range page.Hits {
+			ids = append(ids, h.ID)
+			if i > 0 && h.Score > page.Hits[i-1].Score {
+				t.Errorf("%+v: scores rise: %v after %v", q, h.Score, page.Hits[i-1].Score)
+			}
+		}
+		return ids
+	}
+	for _, test := range []struct {
+		query index.Query
+		want  []episode.ID
+	}{
+		{index.Query{Like: ID(1)}, []episode.ID{ID(3), ID(4), ID(2)}},
+		{index.Query{Like: ID(1), Limit: 1, Offset: 1}, []episode.ID{ID(4)}},
+		{index.Query{Like: ID(1), Language: "fr"}, []episode.ID{ID(2)}},
+		{index.Query{Like: ID(1), Text: "common -absent"}, []episode.ID{ID(3), ID(4), ID(2)}},
+		{index.Query{Like: ID(1), Text: "absent"}, nil},
+		{index.Query{Like: ID(5)}, nil}, // no other of its model
+	} {
+		if got := order(test.query); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%+v finds %v, want %v", test.query, got, test.want)
+		}
+	}
+	if hit := search(t, x, index.Query{Like: ID(1)}).Hits[0]; math.Abs(hit.Score-0.8) > 1e-6 {
+		t.Errorf("likeness %v, want 0.8", hit.Score)
+	}
+	if _, err := x.Search(t.Context(), index.Query{Like: ID(99)}); !errors.Is(err, index.ErrNotFound) {
+		t.Errorf("like what is not there: %v", err)
+	}
+	if _, ok := errors.AsType[*index.QueryError](second(x.Search(t.Context(), index.Query{Like: ID(7)}))); !ok {
+		t.Error("like an episode without an embedding: want a *QueryError")
+	}
+	near.Version.Revision, near.Embedding = 2, nil
+	put(t, x, index.Stored, near)
+	if _, err := x.Remove(t.Context(), ID(4), 1); err != nil {
+		t.Fatal(err)
+	}
+	if got := order(index.Query{Like: ID(1)}); !reflect.DeepEqual(got, []episode.ID{ID(2)}) {
+		t.Errorf("after an edition without an embedding and a removal: %v", got)
+	}
+	if _, err := x.Search(t.Context(), index.Query{Like: ID(4)}); !errors.Is(err, index.ErrNotFound) {
+		t.Errorf("like what was taken down: %v", err)
+	}
+}
+
+func second(_ index.Page, err error) error { return err }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ type selection struct {
 	arguments []any
 	order     string
 	score     string
+	scored    []any // the score's arguments
 }
 
 // Search implements index.Index.
@@ -52,7 +54,13 @@ func (x *Index) search(ctx context.Context, q index.Query, all []term) (page ind
 	}
 	defer func() { err = errors.Join(err, tx.Rollback()) }()
 
-	chosen := choose(q, all)
+	var like *episode.Embedding
+	if q.Like != "" {
+		if like, err = embedding(ctx, tx, q.Like); err != nil {
+			return page, err
+		}
+	}
+	chosen := choose(q, all, like)
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) `+chosen.from, chosen.arguments...).Scan(&page.Total); err != nil {
 		return page, err
 	}
@@ -71,10 +79,23 @@ func (x *Index) search(ctx context.Context, q index.Query, all []term) (page ind
 	return page, nil
 }
 
-func choose(q index.Query, all []term) selection {
+func choose(q index.Query, all []term, like *episode.Embedding) selection {
 	s := selection{from: `FROM episode WHERE NOT removed`, order: `published DESC NULLS LAST, id`, score: `0`}
-	if m := match(all); m != "" {
-		s = selection{from: `FROM episode_text JOIN episode ON episode.num = episode_text.rowid WHERE episode_text MATCH ?`, order: score + ` DESC, id`, score: score}
+	m := match(all)
+	switch {
+	case like != nil:
+		wanted := pack(like.Values)
+		s = selection{
+			from:      `FROM vector JOIN episode ON episode.num = vector.episode WHERE model = ? AND length(components) = ? AND id <> ?`,
+			arguments: []any{like.Model, len(wanted), string(q.Like)},
+			order:     `score DESC, id`, score: `inner_product(components, ?)`, scored: []any{wanted},
+		}
+		if m != "" {
+			s.from += ` AND num IN (SELECT rowid FROM episode_text WHERE episode_text MATCH ?)`
+			s.arguments = append(s.arguments, m)
+		}
+	case m != "":
+		s = selection{from: `FROM episode_text JOIN episode ON episode.num = episode_text.rowid WHERE episode_text MATCH ?`, order: `score DESC, id`, score: score}
 		s.arguments = append(s.arguments, m)
 	}
 	and := func(condition string, arguments ...any) {
@@ -110,9 +131,9 @@ type found struct {
 }
 
 func hits(ctx context.Context, tx *sql.Tx, q index.Query, chosen selection, all []term) ([]index.Hit, error) {
-	statement := `SELECT num, id, podcast, title, description, language, published, duration, preview, ` + chosen.score + ` ` +
+	statement := `SELECT num, id, podcast, title, description, language, published, duration, preview, ` + chosen.score + ` AS score ` +
 		chosen.from + ` ORDER BY ` + chosen.order + ` LIMIT ? OFFSET ?`
-	rows, err := tx.QueryContext(ctx, statement, append(chosen.arguments[:len(chosen.arguments):len(chosen.arguments)], q.Limit, q.Offset)...)
+	rows, err := tx.QueryContext(ctx, statement, slices.Concat(chosen.scored, chosen.arguments, []any{q.Limit, q.Offset})...)
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,11 @@ CREATE TABLE IF NOT EXISTS label (
   code    TEXT NOT NULL,
   PRIMARY KEY (episode, kind, value)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS vector (
+  episode    INTEGER PRIMARY KEY,
+  model      TEXT NOT NULL,
+  components BLOB NOT NULL
+);
 CREATE VIRTUAL TABLE IF NOT EXISTS episode_text USING fts5(title_words, description_words, speech_words, content='', contentless_delete=1, tokenize='ascii');
 CREATE VIRTUAL TABLE IF NOT EXISTS segment_text USING fts5(text, content='', contentless_delete=1, tokenize='ascii');`
 
@@ -231,6 +236,7 @@ func clear(ctx context.Context, tx *sql.Tx, num int64) error {
 		{`DELETE FROM segment WHERE num BETWEEN ? AND ?`, []any{first, last}},
 		{`DELETE FROM episode_text WHERE rowid = ?`, []any{num}},
 		{`DELETE FROM label WHERE episode = ?`, []any{num}},
+		{`DELETE FROM vector WHERE episode = ?`, []any{num}},
 	}
 	for _, s := range statements {
 		if _, err := tx.ExecContext(ctx, s.text, s.arguments...); err != nil {
@@ -271,6 +277,11 @@ func insert(ctx context.Context, tx *sql.Tx, there row, d index.Document, body s
 	if _, err := tx.ExecContext(ctx, `INSERT INTO episode_text(rowid, title_words, description_words, speech_words) VALUES (?, ?, ?, ?)`,
 		there.num, indexed(d.Title), indexed(d.Description), strings.Join(speech, " ")); err != nil {
 		return err
+	}
+	if e := d.Embedding; e != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO vector(episode, model, components) VALUES (?, ?, ?)`, there.num, e.Model, pack(e.Values)); err != nil {
+			return err
+		}
 	}
 	return insertLabels(ctx, tx, there.num, d)
 }
