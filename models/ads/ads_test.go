@@ -54,7 +54,7 @@ func TestAnAdvertisementIsFoundWithItsJingles(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := episode.Span{Start: 14.5, End: segments[5].End}
-	if len(got) != 1 || got[0].Overlap(want)/max(got[0].Len(), want.Len()) < 0.6 || usage.Model != "earshot-ads@2" {
+	if len(got) != 1 || got[0].Overlap(want)/max(got[0].Len(), want.Len()) < 0.6 || usage.Model != "earshot-ads@3" {
 		t.Errorf("found %v, want one near %v; usage %+v", got, want, usage)
 	}
 }

@@ -20,13 +20,13 @@ const (
 	bridge episode.Seconds = 6
 	// carry is the share of the threshold that lets an advertisement go on into
 	// the segment before or after it.
-	carry = 0.25
+	carry = 0.5
 	// jingleReach is how near music must begin or end to be the
 	// advertisement's jingle; longer music than longestJingle is a song.
 	jingleReach   episode.Seconds = 1.5
 	longestJingle episode.Seconds = 8
-	// shortest is less than any advertisement says.
-	shortest episode.Seconds = 4
+	// shortest is what most finds that are none stay below.
+	shortest episode.Seconds = 8
 )
 
 // Evidence is what is known of an episode when its advertisements are sought.

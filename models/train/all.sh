@@ -16,7 +16,7 @@ $python common/corpus.py "$work/foreign" --enough 75 --scale 2.25 --seed 91 --sp
 $python langid/windows.py "$work/foreign" "$work/windows-foreign" --splits train --passes 1
 $python vad/train.py "$work/scenes" "$work/vad"
 $python sound/train.py "$work/scenes" "$work/sound" --minutes 30
-$python langid/train.py "$work/windows" "$work/windows-short" "$work/windows-foreign" "$work/langid" --minutes 45 --und .7
+$python langid/train.py "$work/windows" "$work/windows-short" "$work/windows-foreign" "$work/langid" --minutes 100 --und .5
 for model in vad sound langid; do
   $python common/pack.py $model "$work/$model" "$pack/earshot-$model"
 done

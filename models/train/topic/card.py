@@ -22,10 +22,10 @@ Says what a stretch of English talk is about: {n} top-level topics of the IAB Co
 
 **Data.** No recordings and no web text. [Words](../../train/topic/lexicon.txt) and [sentences](../../train/topic/sentences.txt) written for this project, WordNet 3.0 (hyponyms, topic domains, glosses and examples; Debian's wordnet-base), put together at random among talk without a topic, with 0–30 % of words dropped, put in or mistaken for words that sound alike. The word table starts from an SVD of WordNet's glosses. Scale and threshold were settled on 62 [passages](../../train/topic/dev.txt), clean and misheard. Training lines that share five words in a row with those, with the test passages or with the sample feed are left out.
 
-**Figures** on {passages} [passages](../../train/topic/test.txt) of about 25 words, six for each topic and twelve of chit-chat, which nothing was trained on or chosen by; each passage has one topic. Misheard: mean of three simulated hearings.
+**Figures** on {passages} [passages](../../train/topic/test.txt) of about 25 words, six for each topic and twelve of chit-chat, which nothing was trained on or chosen by; each passage has one topic, so that micro and macro accuracy are the same. Misheard: mean of three simulated hearings. [Recognised](../../train/topic/recognised.txt): spoken by flite's rms, a voice that the recogniser was not trained on, and heard by earshot-en@2. The targets are 0.75 and 0.90 of true text (top 3 not reached), 0.65 and 0.85 of recognised text (neither reached).
 
-| word errors | top-1 | micro F1 | macro F1 | precision | recall | chit-chat without a topic |
-|---|---|---|---|---|---|---|
+| word errors | top-1 | top-3 | micro F1 | macro F1 | precision | recall | chit-chat without a topic |
+|---|---|---|---|---|---|---|---|
 {rows}
 
 Weakest by F1, clean: {weakest}.
@@ -52,13 +52,16 @@ def main():
 
     data = passages(HERE / "test.txt", ids)
     texts, truth = [t for t, _ in data], [c for _, c in data]
-    keys = ["top-1", "micro F1", "macro F1", "precision", "recall", "chat without topic"]
+    keys = ["top-1", "top-3", "micro F1", "macro F1", "precision", "recall", "chat without topic"]
     z = score(texts)
     rows = []
     for name, rate in (("none", 0), ("10 %", 0.1), ("20 %", 0.2)):
         copies = heard(texts, rate) if rate else [texts]
         found = [figures(score(t), truth, 1, threshold) for t in copies]
         rows.append("| " + " | ".join([name] + [f"{np.mean([f[k] for f in found]):.3f}" for k in keys]) + " |")
+    spoken = passages(HERE / "recognised.txt", ids)
+    found = figures(score([t for t, _ in spoken]), [c for _, c in spoken], 1, threshold)
+    rows.append("| " + " | ".join(["recognised"] + [f"{found[k]:.3f}" for k in keys]) + " |")
     yes = z >= np.log(threshold / (1 - threshold))
     gold = np.eye(len(ids) + 1, dtype=bool)[truth][:, :-1]
     f1 = 2 * (yes & gold).sum(0) / np.maximum(yes.sum(0) + gold.sum(0), 1)

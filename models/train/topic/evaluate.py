@@ -45,6 +45,7 @@ def figures(z, truth, scale, threshold):
         "precision": tp.sum() / max(1, (tp + fp).sum()),
         "recall": tp.sum() / (tp + fn).sum(),
         "top-1": np.mean([z[i].argmax() == truth[i] for i in np.flatnonzero(topical)]),
+        "top-3": np.mean([truth[i] in z[i].argsort()[-3:] for i in np.flatnonzero(topical)]),
         "chat without topic": 1 - yes[~topical].any(1).mean(),
         "log loss": -np.mean(np.where(gold, np.log(p + 1e-9), np.log(1 - p + 1e-9)).sum(1)),
     }

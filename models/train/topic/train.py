@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
-from scipy.sparse.linalg import svds
 
 sys.path.insert(0, str(Path(__file__).parent))
 import material  # noqa: E402
-from hashed import counts, row, stem, tokens, weigh, words  # noqa: E402
+from glosses import gloss_vectors  # noqa: E402
+from hashed import counts, stem, weigh, words  # noqa: E402
 from mishear import Mishearing  # noqa: E402
 
 ROWS, WIDTH = 1 << 15, 24
@@ -35,34 +34,6 @@ class Net(torch.nn.Module):
     def forward(self, ids, weights):
         h = torch.nn.functional.embedding_bag(ids, self.table, per_sample_weights=weights, mode="sum")
         return self.out(h)
-
-
-def gloss_vectors(net):
-    """Word rows placed by the company they keep in WordNet: SVD of synsets x words (tf-idf), Deerwester 1990."""
-    rows_of, seen = [], {}
-    r, c = [], []
-    for i, (k, s) in enumerate(sorted(net.synsets.items())):
-        text = s.lemmas * 2 + [s.definition] + s.examples
-        for p, target in s.pointers:
-            if p in ("@", ";c", "+", "&"):
-                text += net.synsets[target].lemmas
-        for w in tokens(" ".join(text)):
-            r.append(i)
-            c.append(seen.setdefault(w, len(seen)))
-    n = len(net.synsets)
-    m = csr_matrix((np.ones(len(r)), (r, c)), shape=(n, len(seen)))
-    df = np.asarray((m > 0).sum(0)).ravel()
-    m.data = np.log1p(m.data)
-    m = m.multiply(np.log(n / df)[None, :]).tocsr()
-    rng = np.random.default_rng(1)
-    u, sv, vt = svds(m, k=WIDTH, v0=rng.standard_normal(min(m.shape)))
-    v = vt.T
-    v /= np.linalg.norm(v, axis=1, keepdims=True) + 1e-3
-    table = np.zeros((ROWS, WIDTH), np.float32)
-    for w, j in seen.items():
-        if df[j] >= 3:
-            table[row(w, ROWS)] += v[j] * 0.5
-    return table
 
 
 class Texts:
@@ -123,7 +94,7 @@ def encode(text):
 def train(topics, chat, neutral, net, steps, seed, log=True, warm=True, drop=0.0):
     torch.manual_seed(seed)
     torch.set_num_threads(1)
-    start = gloss_vectors(net) if warm else np.random.default_rng(seed).normal(0, 0.05, (ROWS, WIDTH)).astype(np.float32)
+    start = gloss_vectors(net, ROWS, WIDTH) if warm else np.random.default_rng(seed).normal(0, 0.05, (ROWS, WIDTH)).astype(np.float32)
     model = Net(start, len(topics))
     anchor = model.table.detach().clone()
     make = Texts(topics, chat, neutral, seed)
