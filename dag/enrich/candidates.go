@@ -13,6 +13,8 @@ const (
 	// consonant and the last vowel are whole.
 	leadIn  episode.Seconds = 0.15
 	leadOut episode.Seconds = 0.30
+	// answerWithin is how soon after a sentence an audience answers it.
+	answerWithin episode.Seconds = 1.5
 	// snapReach is how far a publisher's soundbite is moved to a pause.
 	snapReach episode.Seconds = 2
 	// maxCandidates bounds what the ranker sees of an 11-hour episode.
@@ -184,6 +186,22 @@ func snap(bite episode.Span, segments []episode.Span, duration episode.Seconds, 
 		}
 	}
 	return s, s.Len() > 0
+}
+
+// answered lengthens segments, in order, by the laughter or applause that
+// answers them, so that no cut falls before it.
+func answered(segments []episode.Span, sounds []episode.SoundEvent) {
+	for i := range segments {
+		s, next := &segments[i], episode.Seconds(math.Inf(1))
+		if i+1 < len(segments) {
+			next = segments[i+1].Start
+		}
+		for _, e := range sounds {
+			if e.Audience() && e.Start < s.End+answerWithin && e.End > s.End && e.Start < next {
+				s.End = min(e.End, next)
+			}
+		}
+	}
 }
 
 func distance(a, b episode.Seconds) episode.Seconds {

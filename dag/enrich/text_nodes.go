@@ -73,6 +73,7 @@ func (g *nodes) highlight(ctx context.Context, t *dag.Task) (io.Reader, error) {
 	for i, a := range ads {
 		adSpans[i] = a.Span
 	}
+	answered(spans, f.Sounds)
 	cs := candidates(f.Heard.Duration, spans, adSpans, f.Soundbites, g.preview)
 	scores, use, err := g.ports.Highlight.Rank(ctx, cs, f)
 	if err != nil {

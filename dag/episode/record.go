@@ -125,6 +125,12 @@ type SoundEvent struct {
 	Confidence Score `json:"confidence"`
 }
 
+// Audience says whether it is people who answer what was said: applause,
+// cheering or laughter.
+func (e *SoundEvent) Audience() bool {
+	return e.Label == "Applause" || e.Label == "Cheering" || e.Label == "Laughter"
+}
+
 // Topic is an entry of a taxonomy.
 type Topic struct {
 	Taxonomy string `json:"taxonomy"` // "iab-3.1"

@@ -45,16 +45,17 @@ type Features struct {
 	Soundbite   float32 // intersection over union with the publisher's nearest soundbite, [0, 1]
 	Length      float32 // |length - 60 s| in units of 30 s
 	Text        float32 // 1 when the span has recognised words, else 0
+	Answer      float32 // how late in the span the audience is heard, on average: 0 never or at its start, 1 at its end
 }
 
 // Count is how many features there are.
-const Count = 19
+const Count = 20
 
 // vector lists the features in the model's order.
 func (f *Features) vector() [Count]float32 {
 	return [Count]float32{
 		f.Speech, f.Music, f.Audience, f.Position, f.Pace, f.Confidence, f.Topical, f.Loudness, f.Dynamics, f.Novelty,
-		f.Questions, f.Personal, f.Greeting, f.Farewell, f.PauseBefore, f.PauseAfter, f.Soundbite, f.Length, f.Text,
+		f.Questions, f.Personal, f.Greeting, f.Farewell, f.PauseBefore, f.PauseAfter, f.Soundbite, f.Length, f.Text, f.Answer,
 	}
 }
 
@@ -82,10 +83,10 @@ type describer struct {
 
 func (d *describer) describe(span episode.Span) Features {
 	f := Features{
-		Music:    d.share(span, "Music"),
-		Audience: d.share(span, "Applause", "Cheering", "Laughter"),
-		Length:   float32(math.Abs(float64(span.Len())-60) / 30),
+		Music:  d.share(span, func(e *episode.SoundEvent) bool { return e.Label == "Music" }),
+		Length: float32(math.Abs(float64(span.Len())-60) / 30),
 	}
+	d.describeAudience(span, &f)
 	if d.e.Duration > 0 {
 		f.Position = float32((span.Start + span.End) / 2 / d.e.Duration)
 	}
@@ -99,18 +100,33 @@ func (d *describer) describe(span episode.Span) Features {
 }
 
 // share is the part of the span that the sounds cover, each moment once.
-func (d *describer) share(span episode.Span, labels ...string) float32 {
+func (d *describer) share(span episode.Span, counts func(*episode.SoundEvent) bool) float32 {
 	var covered, at episode.Seconds = 0, span.Start
 	events := slices.Clone(d.e.SoundEvents)
 	slices.SortStableFunc(events, func(a, b episode.SoundEvent) int { return cmp.Compare(a.Start, b.Start) })
 	for _, s := range events {
-		if slices.Contains(labels, s.Label) {
+		if counts(&s) {
 			rest := episode.Span{Start: max(at, s.Start), End: min(span.End, s.End)}
 			covered += rest.Len()
 			at = max(at, min(span.End, s.End))
 		}
 	}
 	return float32(covered / max(span.Len(), 1e-3))
+}
+
+func (d *describer) describeAudience(span episode.Span, f *Features) {
+	f.Audience = d.share(span, (*episode.SoundEvent).Audience)
+	var heard, late episode.Seconds
+	for _, e := range d.e.SoundEvents {
+		if shared := e.Overlap(span); shared > 0 && e.Audience() {
+			middle := (max(e.Start, span.Start) + min(e.End, span.End)) / 2
+			heard += shared
+			late += shared * (middle - span.Start)
+		}
+	}
+	if heard > 0 {
+		f.Answer = float32(late / heard / span.Len())
+	}
 }
 
 func (d *describer) describeLoudness(span episode.Span, f *Features) {

@@ -2,7 +2,7 @@
 
     python episodes.py FOLDER && bin/earshot eval FOLDER
 
-Passages of ads/test.txt, four of talk and two advertisements an episode, spoken by voices that the recogniser was not
+With --texts ads/reads.txt, episodes to choose a model's settings by. Passages of ads/test.txt, four of talk and two advertisements an episode, spoken by voices that the recogniser was not
 trained on (flite's rms, faster, slower, higher, lower) or has heard other words of; some advertisements have a voice or
 jingles of their own, some neither. One passage of talk is the highlight: somebody applauds or laughs at its end. Needs
 what sample/make needs.
@@ -26,8 +26,8 @@ SELLERS = ["flite:rms:0.9:125", "flite:slt:0.95", "espeak:en-us+m3:160:45", "esp
 RATE = 16000
 
 
-def passages(kind):
-    lines = (HERE / "ads" / "test.txt").read_text().splitlines()
+def passages(texts, kind):
+    lines = texts.read_text().splitlines()
     return [re.split(r"(?<=[.?!]) ", line[3:]) for line in lines if line.startswith(kind)]
 
 
@@ -58,13 +58,16 @@ def script(slug, talks, ads, rng):
 def main():
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parse.add_argument("out", type=pathlib.Path)
-    out = parse.parse_args().out
+    parse.add_argument("--texts", type=pathlib.Path, default=HERE / "ads" / "test.txt")
+    parse.add_argument("--count", type=int, default=30)
+    given = parse.parse_args()
+    out = given.out
     out.mkdir(parents=True, exist_ok=True)
     rng = random.Random(9)
-    talks, ads = passages("N"), passages("A")
+    talks, ads = passages(given.texts, "N"), passages(given.texts, "A")
     rng.shuffle(talks)
     rng.shuffle(ads)
-    for n in range(min(len(talks) // 4, len(ads) // 2)):
+    for n in range(min(given.count, len(talks) // 4, len(ads) // 2)):
         made = mix.perform(script(f"held{n:02}", talks[4 * n:4 * n + 4], ads[2 * n:2 * n + 2], rng))
         soundfile.write(out / f"held{n:02}.wav", made.track.mean(0), RATE)
         truth = {"schema": "earshot.truth/1", "file": f"held{n:02}.wav", "language": "en", "segments": made.segments,

@@ -19,12 +19,12 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 NAMES = ("speech music audience position pace confidence topical loudness dynamics novelty questions personal "
-         "greeting farewell pause_before pause_after soundbite length text").split()
+         "greeting farewell pause_before pause_after soundbite length text answer").split()
 INDEX = {name: i for i, name in enumerate(NAMES)}
 
 
 def episode(rng):
-    """Features [spans, 19] of one episode's candidates, and what a perfect ear would have measured."""
+    """Features [spans, 20] of one episode's candidates, and what a perfect ear would have measured."""
     spans = rng.integers(8, 60)
     position = np.sort(rng.uniform(0, 1, spans))
     climax = rng.uniform(0.3, 0.85)
@@ -36,9 +36,12 @@ def episode(rng):
     musical = rng.random() < 0.15
     bite = rng.random() < 0.2
     n = lambda scale: rng.normal(0, scale, spans)
+    # Half of the episodes have a room that answers: a few seconds of laughter or applause, most often at the climax.
+    crowd = rng.random() < 0.5
+    laughs = crowd * rng.uniform(0.03, 0.15, spans) * ((np.abs(position - climax) < width / 2) | (rng.random(spans) < 0.04))
     f = {
         "music": np.clip(0.5 * opening + 0.5 * closing + (rng.uniform(0.3, 0.9) if musical else 0) + n(0.08), 0, 1),
-        "audience": np.clip(rng.uniform(0, 0.3) * story + n(0.03), 0, 1),
+        "audience": np.clip(laughs + n(0.01), 0, 1),
         "position": position,
         "pace": np.clip(0.75 + 0.2 * story - 0.1 * opening + n(0.12), 0, 1.6),
         "confidence": np.clip(rng.uniform(0.5, 0.9) + 0.05 * story + n(0.06), 0, 1),
@@ -56,6 +59,7 @@ def episode(rng):
         "length": np.abs(rng.normal(0, 0.35, spans)),
         "text": np.full(spans, has_text),
     }
+    f["answer"] = np.where(f["audience"] > 0.02, rng.uniform(0, 1, spans), 0)
     f["speech"] = np.clip(0.95 - 0.6 * f["music"] + n(0.05), 0, 1)
     if not has_text:
         for name in "pace confidence topical novelty questions personal greeting farewell".split():
@@ -66,7 +70,7 @@ def episode(rng):
 
 def preference(f, story, opening, closing):
     """An editor's worth of each span: the prior that the card states."""
-    return (2.0 * story + 4.0 * f["soundbite"] + 0.8 * f["speech"] - 0.8 * f["music"] + 0.6 * f["audience"]
+    return (2.0 * story + 4.0 * f["soundbite"] + 0.8 * f["speech"] - 0.8 * f["music"] + 60 * np.minimum(f["audience"], 0.05) * f["answer"] ** 2
             - 1.6 * opening - 1.8 * closing + 0.4 * f["pause_before"] + 0.4 * f["pause_after"]
             - 0.5 * f["length"] + 0.3 * f["personal"] + 0.3 * f["questions"] + 0.2 * f["dynamics"])
 
@@ -138,7 +142,7 @@ def export(net, path):
 
 MANIFEST = """schema: earshot.model/1
 name: earshot-highlight
-version: 1
+version: 2
 task: highlight
 family: features
 licence: Apache-2.0
