@@ -1,6 +1,6 @@
 """Trains the ad finder: is this stretch of a transcript part of an advertisement?
 
-Episodes are put together from passages (reads.txt), or from talk (WordNet's examples and glosses, fortunes, the topic
+Episodes are put together from passages (reads.txt, told.txt), or from talk (WordNet's examples and glosses, fortunes, the topic
 model's sentences, near misses) with advertisements in between (phrases.py), heard with word errors, and cut into segments as a
 recogniser cuts them. A window is a segment with the words next to it.
 
@@ -299,7 +299,8 @@ def main():
         phrases.TRAIN[kind] = "\n".join(kept)
     for lines in (phrases.NEAR_TRAIN, phrases.FRAME_TRAIN):
         lines[:] = [line for line in lines if not shares(normalise(line), stay)]
-    own_reads, own_talks = ([[s for s in passage if not shares(s, stay)] for passage in kind] for kind in passages("reads.txt"))
+    written = [a + b for a, b in zip(passages("reads.txt"), passages("told.txt"))]
+    own_reads, own_talks = ([[s for s in passage if not shares(s, stay)] for passage in kind] for kind in written)
     net = train(rest, own_reads, own_talks, o.steps)
     o.pack.mkdir(parents=True, exist_ok=True)
     export(net, o.pack / "model.onnx")
