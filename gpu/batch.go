@@ -24,6 +24,7 @@ type line struct {
 	lanes   map[int]*lane // by bucket; none is empty
 	maxCost float64       // the manifest's, or less after the device ran out of memory
 	stats   Stats
+	slowest time.Duration // that a run took for each unit of burden
 }
 
 func newLine(m *models.Model, run func(context.Context, models.Sessions, []*item) error, places int) *line {

@@ -16,6 +16,7 @@ const (
 
 	splitFault  = "fault"
 	splitMemory = "memory"
+	splitStuck  = "stuck"
 )
 
 type metrics struct {
@@ -28,6 +29,7 @@ type metrics struct {
 	queued     *prometheus.GaugeVec
 	leases     *prometheus.GaugeVec
 	loads      *prometheus.GaugeVec
+	lost       *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -52,13 +54,16 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "earshot_items_total", Help: "Items answered, by outcome: done, failed, cancelled.",
 		}, []string{"model", "outcome"}),
 		splits: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "earshot_batch_splits_total", Help: "Batches run again in halves, by reason: fault, memory.",
+			Name: "earshot_batch_splits_total", Help: "Batches run again in halves, by reason: fault, memory, stuck.",
 		}, []string{"model", "reason"}),
 		queued: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "earshot_queued_items", Help: "Items that wait for a batch.",
 		}, []string{"model", "priority"}),
 		leases: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "earshot_leases", Help: "Batches that run on a device now.",
+		}, []string{"device"}),
+		lost: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "earshot_devices_lost_total", Help: "Devices that the process cannot use any more; it hands its work back and ends.",
 		}, []string{"device"}),
 		loads: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "earshot_model_load_seconds", Help: "Time that it took to open a model's sessions on a device.",

@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -70,7 +71,8 @@ type exchange[In, Out any] struct {
 // the queue; if its batch runs already, Do waits for the batch's end, which
 // comes early when nobody else waits for it); *models.ItemError when the item
 // alone makes the runner fail; models.ErrOutOfMemory when the device has no
-// memory for this item alone; ErrNoRoom and the Runtime's errors when the
+// memory for this item alone; models.ErrDeviceLost once a device is lost to the
+// process, from then on for every item; ErrNoRoom and the Runtime's errors when the
 // model cannot be opened; ErrClosed.
 func (q *Queue[In, Out]) Do(ctx context.Context, in In) (models.Answer[Out], error) {
 	var none models.Answer[Out]
@@ -132,9 +134,9 @@ func (s *Scheduler) put(ctx context.Context, q *line, it *item) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed || s.lost != nil {
 		<-q.places(it)
-		return ErrClosed
+		return cmp.Or(s.lost, ErrClosed)
 	}
 	q.add(it)
 	s.metrics.queued.WithLabelValues(q.ref, it.priority()).Inc()

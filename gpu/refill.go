@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -17,15 +18,18 @@ func (s *Scheduler) refill(ctx context.Context, b *batch, sessions models.Sessio
 	clocked := newClock(sessions)
 	began := time.Now()
 	f := &feed{scheduler: s, batch: b, ctx: ctx, bucket: b.items[0].bucket, waiting: b.items, under: map[int]*item{}}
-	err := protectRefill(ctx, b.line.refill, clocked.sessions, f)
+	watched, dog := watchdog(ctx, firstPatience)
+	f.dog = dog
+	err := protectRefill(watched, b.line.refill, clocked.sessions, f)
+	err = dog.called(watched, err)
 	s.record(b, f.taken, time.Since(began), clocked.inside())
 	s.mu.Lock()
 	left := slices.Clone(b.items)
 	s.mu.Unlock()
 	switch {
 	case len(left) == 0:
-	case ctx.Err() != nil:
-		s.answer(b, left, stopped(ctx, err))
+	case ctx.Err() != nil || errors.Is(err, models.ErrDeviceLost):
+		s.giveUp(ctx, b, left, err)
 	default:
 		s.run(ctx, b, sessions, left)
 	}
@@ -42,6 +46,7 @@ type feed struct {
 	scheduler *Scheduler
 	batch     *batch
 	ctx       context.Context // of the run, which the feed does not outlive
+	dog       *dog            // that each delivery calms
 	bucket    int
 	waiting   []*item       // of the cut batch, not yet taken
 	under     map[int]*item // taken and not delivered
@@ -114,6 +119,7 @@ func (f *feed) deliver(i int, put func(*item)) {
 		panic(fmt.Sprintf("item %d is delivered, and it was not taken or is delivered already", i))
 	}
 	put(it)
+	f.dog.calm()
 	beside := len(f.batch.items)
 	delete(f.under, i)
 	f.batch.items = slices.DeleteFunc(slices.Clone(f.batch.items), func(other *item) bool { return other == it })

@@ -20,7 +20,7 @@ func (s *Scheduler) execute(ctx context.Context, b *batch) {
 	s.mu.Unlock()
 	sessions, err := s.loads.open(ctx, s, b.line.model, b.device)
 	if err != nil {
-		s.answer(b, b.items, stopped(ctx, err))
+		s.giveUp(ctx, b, b.items, err)
 		return
 	}
 	if b.line.refill != nil {
@@ -42,18 +42,25 @@ func (s *Scheduler) begin(b *batch, it *item) {
 func (s *Scheduler) run(ctx context.Context, b *batch, sessions models.Sessions, items []*item) {
 	clocked := newClock(sessions)
 	began := time.Now()
-	err := protect(ctx, b.line.run, clocked.sessions, items)
-	s.record(b, len(items), time.Since(began), clocked.inside())
+	watched, dog := s.watch(ctx, b.line, items)
+	err := protect(watched, b.line.run, clocked.sessions, items)
+	err = dog.called(watched, err)
+	took := time.Since(began)
+	s.record(b, len(items), took, clocked.inside())
 	switch {
 	case err == nil:
+		s.pace(b.line, items, took)
 		s.answer(b, items, nil)
-	case ctx.Err() != nil:
-		s.answer(b, items, stopped(ctx, err))
+	case ctx.Err() != nil || errors.Is(err, models.ErrDeviceLost):
+		s.giveUp(ctx, b, items, err)
 	case len(items) > 1:
 		reason := splitFault
-		if errors.Is(err, models.ErrOutOfMemory) {
+		switch {
+		case errors.Is(err, models.ErrOutOfMemory):
 			reason = splitMemory
 			s.shrink(b.line, items)
+		case errors.Is(err, ErrStuck):
+			reason = splitStuck
 		}
 		s.metrics.splits.WithLabelValues(b.line.ref, reason).Inc()
 		half := len(items) / 2
@@ -66,12 +73,15 @@ func (s *Scheduler) run(ctx context.Context, b *batch, sessions models.Sessions,
 	}
 }
 
-// stopped says why a batch was stopped, when it was.
-func stopped(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
+// giveUp answers items of a batch that was stopped, or whose device or model
+// cannot be used.
+func (s *Scheduler) giveUp(ctx context.Context, b *batch, items []*item, err error) {
+	if errors.Is(err, models.ErrDeviceLost) {
+		s.lose(b.device, err)
+	} else if cause := context.Cause(ctx); cause != nil {
+		err = cause
 	}
-	return err
+	s.answer(b, items, err)
 }
 
 // shrink keeps later batches to half the cost that the device had no memory

@@ -38,6 +38,10 @@ type Options struct {
 // ErrClosed is returned by Do once the scheduler closes.
 var ErrClosed = errors.New("the scheduler is closed")
 
+// ErrStuck is wrapped by the error of a run that was stopped since it took far
+// longer than others of its model.
+var ErrStuck = errors.New("the run does not come to an end")
+
 // Scheduler batches items, leases devices and calls runners. It is safe for
 // concurrent use. It has no goroutine of its own while nothing runs.
 type Scheduler struct {
@@ -53,6 +57,7 @@ type Scheduler struct {
 	timer        *time.Timer // for the next item to have waited long enough; nil: none
 	closing      chan struct{}
 	closed       bool
+	lost         error // why no device serves any more; nil: they do
 	batches      sync.WaitGroup
 	sessionsGone sync.Once
 }
@@ -220,14 +225,33 @@ func (s *Scheduler) Close(ctx context.Context) error {
 func (s *Scheduler) abort() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.stopAll(ErrClosed)
+}
+
+// stopAll answers what waits with err and stops what runs. The caller holds
+// s.mu.
+func (s *Scheduler) stopAll(err error) {
 	for _, q := range s.lines {
 		for _, l := range q.lanes {
 			for _, it := range append(append([]*item{}, l.live...), l.backlog...) {
-				s.drop(it, ErrClosed)
+				s.drop(it, err)
 			}
 		}
 	}
 	for b := range s.running {
-		b.cancel(ErrClosed)
+		b.cancel(err)
 	}
+}
+
+// lose gives up all work, since a poisoned context fails every further call in
+// this process: whoever waits hands its work back, for a fresh process.
+func (s *Scheduler) lose(d *device, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lost != nil {
+		return
+	}
+	s.lost = fmt.Errorf("%s: %w", d.Name, err)
+	s.metrics.lost.WithLabelValues(d.Name).Inc()
+	s.stopAll(s.lost)
 }

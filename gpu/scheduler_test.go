@@ -56,6 +56,7 @@ type work struct {
 	bucket int
 	fault  error // of every run that it is in
 	panics bool
+	hangs  bool // until it is stopped
 }
 
 // runner takes a set time for each run and writes down what ran.
@@ -92,6 +93,10 @@ func (r *runner) Run(ctx context.Context, _ models.Sessions, batch []work) ([]in
 	}
 	out := make([]int, len(batch))
 	for i, w := range batch {
+		if w.hangs {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
 		if w.panics {
 			panic("a bad item")
 		}
@@ -206,7 +211,7 @@ func TestBatchesKeepToCostAndBucket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &runner{takes: time.Millisecond}
 		_, q := start(t, Options{}, model(8, 10), r)
-		in := []work{{0, 6, 1, nil, false}, {1, 6, 1, nil, false}, {2, 4, 1, nil, false}, {3, 1, 2, nil, false}, {4, 25, 1, nil, false}, {5, 2, 2, nil, false}}
+		in := []work{{id: 0, cost: 6, bucket: 1}, {id: 1, cost: 6, bucket: 1}, {id: 2, cost: 4, bucket: 1}, {id: 3, cost: 1, bucket: 2}, {id: 4, cost: 25, bucket: 1}, {id: 5, cost: 2, bucket: 2}}
 		for i, o := range all(t.Context(), q, in...) {
 			if o.err != nil || o.Value != 2*i {
 				t.Errorf("item %d: %+v", i, o)
@@ -479,6 +484,77 @@ func TestAModelThatDoesNotFitSaysSo(t *testing.T) {
 		_, q := start(t, Options{Devices: []Device{{Name: "cpu", MemoryBytes: 10}}}, model(1, 0), &runner{})
 		if o := all(t.Context(), q, work{})[0]; !errors.Is(o.err, ErrNoRoom) {
 			t.Errorf("got %v", o.err)
+		}
+	})
+}
+
+func TestARunThatHangsIsStoppedAndTheItemAtFaultFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &runner{takes: time.Second}
+		_, q := start(t, Options{}, model(8, 0), r)
+		all(t.Context(), q, items(8)...) // a second each is usual
+		in := items(8)
+		in[3].hangs = true
+		began := time.Now()
+		for i, o := range all(t.Context(), q, in...) {
+			var itemErr *models.ItemError
+			switch {
+			case i == 3 && !(errors.As(o.err, &itemErr) && errors.Is(o.err, ErrStuck)):
+				t.Errorf("the item that hangs: %v", o.err)
+			case i != 3 && (o.err != nil || o.Value != 2*i):
+				t.Errorf("item %d: %+v", i, o)
+			}
+		}
+		if took := time.Since(began); took > 5*leastPatience {
+			t.Errorf("that took %v", took)
+		}
+	})
+}
+
+func TestASlowRunIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &runner{takes: firstPatience - time.Second}
+		_, q := start(t, Options{}, model(8, 0), r)
+		if o := all(t.Context(), q, work{cost: 1})[0]; o.err != nil {
+			t.Error(o.err)
+		}
+		r.takes = 3 * time.Hour // of thirty times the cost
+		if o := all(t.Context(), q, work{cost: 30})[0]; o.err != nil {
+			t.Error(o.err)
+		}
+	})
+}
+
+func TestALostDeviceHandsAllWorkBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := fmt.Errorf("CUDA failure 700: %w", models.ErrDeviceLost)
+		slow, bad := &runner{takes: time.Hour}, &runner{takes: time.Second}
+		s, running := start(t, Options{}, model(4, 0), slow)
+		q, err := NewQueue(s, model(4, 0), bad)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		var got [3][]outcome
+		began := time.Now()
+		in := items(4)
+		in[2].fault = lost
+		wg.Go(func() { got[0] = all(t.Context(), running, items(4)...) })
+		synctest.Wait()
+		wg.Go(func() { got[1] = all(t.Context(), q, in...) })
+		synctest.Wait()
+		wg.Go(func() { got[2] = all(t.Context(), running, items(8)...) }) // both leases are taken: these wait
+		wg.Wait()
+		for i, o := range slices.Concat(got[0], got[1], got[2], all(t.Context(), q, work{})) {
+			if !errors.Is(o.err, models.ErrDeviceLost) || errors.As(o.err, new(*models.ItemError)) {
+				t.Errorf("item %d: %v", i, o.err)
+			}
+		}
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("the work came back after %v", took)
+		}
+		if len(bad.ran) != 1 {
+			t.Errorf("a poisoned context was asked %d times", len(bad.ran))
 		}
 	})
 }

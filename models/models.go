@@ -40,6 +40,11 @@ type Runtime interface {
 // for the run. A smaller batch may succeed.
 var ErrOutOfMemory = errors.New("out of device memory")
 
+// ErrDeviceLost is returned (wrapped) by a Session whose device this process
+// cannot use any more: its context is poisoned, or it has gone. Nothing that
+// waits for it will be done here; a fresh process, or another device, may.
+var ErrDeviceLost = errors.New("the device is lost to this process")
+
 // Runner is a task's code for one model: it takes a batch of items through
 // the whole loop (a recogniser: encoder, then every decoder step). A Runner
 // keeps no state between calls and is safe for concurrent use. Its output for

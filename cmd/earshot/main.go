@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/earshot-fm/earshot/models"
 )
 
 // version is set by the linker.
@@ -38,14 +40,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	code := exitFailed
-	if c, ok := errors.AsType[*exitError](err); ok {
-		code = c.code
-	} else if ctx.Err() != nil {
-		code = exitInterrupted
-	}
 	fmt.Fprintf(stderr, "earshot: %v\n", err)
-	return code
+	return exitCode(ctx, err)
+}
+
+// exitCode is what a command that failed with err, under ctx, exits with.
+func exitCode(ctx context.Context, err error) int {
+	if c, ok := errors.AsType[*exitError](err); ok {
+		return c.code
+	}
+	switch {
+	case errors.Is(err, models.ErrDeviceLost):
+		return exitLostDevice
+	case ctx.Err() != nil:
+		return exitInterrupted
+	}
+	return exitFailed
 }
 
 // The exit codes, documented in docs/cli.md.
@@ -56,6 +66,7 @@ const (
 	exitRejected    = 3 // an episode was rejected, the reason printed; trying again will not help
 	exitIncomplete  = 4 // demo: the outcome is not what the sample's truth expects
 	exitMissingPart = 5 // a part of the installation is missing; the message says how to get it
+	exitLostDevice  = 6 // a device is lost to this process; start a fresh one: no work is lost
 	exitInterrupted = 130
 )
 

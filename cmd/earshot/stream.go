@@ -167,6 +167,9 @@ func (p *pipeline) enrich(ctx context.Context, ev episode.Event, observe func(da
 
 // verdictError tells the worker what an enrichment's error means.
 func verdictError(err error) error {
+	if errors.Is(err, models.ErrDeviceLost) {
+		return workers.Broken(err)
+	}
 	f, ok := errors.AsType[*dag.Failure](err)
 	if ok && f.Kind == dag.KindReject {
 		return workers.Rejected(f.Node, f.Reason, err)

@@ -251,3 +251,23 @@ func TestAnOnnxruntimeWithoutCUDASaysSo(t *testing.T) {
 		t.Errorf("the pinned library is for the CPU, and CheckCUDA says %v", err)
 	}
 }
+
+func TestOnnxruntimesTextTellsWhatTheDeviceSuffers(t *testing.T) {
+	for text, want := range map[string]error{
+		"CUDA failure 2: out of memory ; GPU=0 ; hostname=a ; expr=cudaMalloc":                              models.ErrOutOfMemory,
+		"CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0":                                              models.ErrOutOfMemory,
+		"Failed to allocate memory for requested buffer of size 1073741824":                                 models.ErrOutOfMemory,
+		"CUDA failure 700: an illegal memory access was encountered ; GPU=0 ; hostname=a ; expr=cudaMemcpy": models.ErrDeviceLost,
+		"CUDA failure 719: unspecified launch failure ; GPU=1":                                              models.ErrDeviceLost,
+		"CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED ; GPU=0":                                         models.ErrDeviceLost,
+		"CUDA failure 1: invalid argument ; GPU=0":                                                          nil,
+		"Non-zero status code returned while running Conv node. Name:'700'":                                 nil,
+	} {
+		got := classify(errors.New(text))
+		for _, kind := range []error{models.ErrOutOfMemory, models.ErrDeviceLost} {
+			if errors.Is(got, kind) != (kind == want) {
+				t.Errorf("%q: %v", text, got)
+			}
+		}
+	}
+}

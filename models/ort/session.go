@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -247,14 +248,37 @@ func tensor(n onnx.Value) (models.Tensor, error) {
 	return models.Tensor{}, fmt.Errorf("onnxruntime gave %T", n)
 }
 
-// classify finds onnxruntime's out-of-memory errors, which the wrapper gives
-// as text only.
+// classify finds the errors that say something of the device, which the
+// wrapper gives as onnxruntime's text only.
 func classify(err error) error {
 	text := err.Error()
-	for _, sign := range []string{"Failed to allocate memory", "out of memory", "bad_alloc", "Available memory of"} {
+	for _, sign := range []string{"Failed to allocate memory", "out of memory", "bad_alloc", "Available memory of", "STATUS_ALLOC_FAILED"} {
 		if strings.Contains(text, sign) {
 			return fmt.Errorf("%w: %w", models.ErrOutOfMemory, err)
 		}
 	}
+	if sticky(text) {
+		return fmt.Errorf("%w: %w", models.ErrDeviceLost, err)
+	}
 	return err
+}
+
+// cudaFailure is how onnxruntime's CUDA provider tells of an error of CUDA.
+var cudaFailure = regexp.MustCompile(`CUDA failure (\d+)`)
+
+// stickyErrors are CUDA's errors after which every further call in the process
+// fails, or the GPU is not there. Source: the CUDA runtime's cudaError_t, those
+// "to continue using CUDA, the process must be terminated".
+var stickyErrors = map[string]string{
+	"46": "devices unavailable", "100": "no device", "101": "invalid device", "214": "ECC uncorrectable", "220": "NVLink uncorrectable",
+	"700": "illegal address", "702": "launch timeout", "709": "context is destroyed", "710": "assert", "714": "hardware stack error",
+	"715": "illegal instruction", "716": "misaligned address", "717": "invalid address space", "718": "invalid pc", "719": "launch failure",
+}
+
+func sticky(text string) bool {
+	if m := cudaFailure.FindStringSubmatch(text); m != nil {
+		return stickyErrors[m[1]] != ""
+	}
+	// What cuBLAS and cuDNN make of a kernel that died.
+	return strings.Contains(text, "STATUS_EXECUTION_FAILED")
 }
