@@ -77,6 +77,12 @@ def words(passage):
     return [w for w, _, _ in passage]
 
 
+def spell(passage, marks, cases):
+    """The passage's words as they are written with these marks and cases."""
+    forms = (lambda w: w, lambda w: w[:1].upper() + w[1:], lambda w: w.upper())
+    return [forms[c](w) + MARKS[m] for (w, _, _), m, c in zip(passage, marks, cases)]
+
+
 def plain(passage):
     """As models/train/overlap.py compares texts."""
     return " ".join(words(passage))

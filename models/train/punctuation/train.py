@@ -1,6 +1,6 @@
 """Trains the punctuation model: which mark stands after each word of a recogniser's text, and which case it has.
 
-    python train.py --pack ../../pack/earshot-punctuation        (about 20 minutes of one core)
+    python train.py --pack ../../pack/earshot-punctuation --net WORK/punctuation.pt        (about ten minutes of one core)
 
 The texts are put together to stretches of talk, heard with word errors, and given pauses. Nothing of them is spoken:
 pauses are drawn so that they tell much, and lie often enough for the model to read the words too.
@@ -193,7 +193,8 @@ def train(sources, steps, seed=1):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--pack", type=Path, required=True)
-    p.add_argument("--steps", type=int, default=3000)
+    p.add_argument("--net", type=Path, required=True, help="where torch's weights are kept")
+    p.add_argument("--steps", type=int, default=2200)
     o = p.parse_args()
     torch.set_num_threads(1)
     sources, dev, test = texts.collect()
@@ -205,6 +206,7 @@ def main():
     with torch.no_grad():
         net.marks.bias[STOP:] += float(best)
     print("added to the logits of ends:", best)
+    torch.save(net.state_dict(), o.net)
     export.export(net, o.pack)
     figures = {}
     for name, passages in (("dev", dev), ("test", test)):
