@@ -17,7 +17,7 @@ def main():
     net = Net()
     net.load_state_dict(torch.load(sys.argv[1]))
     net.eval()
-    _, _, test = texts.collect()
+    _, _, test, _ = texts.collect()
     passage = test[0] + test[1]  # longer than a window of the model
     r = random.Random(5)
     pauses = [round(r.choice((0, 0, 0.04, 0.2, 0.6, 2.5)), 2) for _ in passage]

@@ -37,7 +37,7 @@ class Block(nn.Module):
         self.norm = nn.LayerNorm(HIDDEN)
         self.conv = nn.Conv1d(HIDDEN, HIDDEN, KERNEL, padding=dilation * (KERNEL - 1) // 2, dilation=dilation)
         self.mix = nn.Linear(HIDDEN, HIDDEN)
-        self.drop = nn.Dropout(0.2)
+        self.drop = nn.Dropout(0.3)
 
     def forward(self, x, said):
         y = (self.norm(x) * said).transpose(1, 2)  # padding is zero to its neighbours
@@ -59,7 +59,7 @@ class Net(nn.Module):
         self.into = nn.Linear(WIDTH + 8, HIDDEN)
         self.blocks = nn.ModuleList(Block(d) for d in DILATIONS)
         self.norm = nn.LayerNorm(HIDDEN)
-        self.drop = nn.Dropout(0.2)
+        self.drop = nn.Dropout(0.3)
         self.marks = nn.Linear(HIDDEN, MARKS)
         self.cases = nn.Linear(HIDDEN, CASES)
 

@@ -144,7 +144,7 @@ def lowercase():
 
 def collect():
     """Passages by source, of which none shares five words in a row with a held-out text: to train with; to choose by;
-    the test's, all of them."""
+    the test's, all of them; and those rows of five words."""
     parts = {kind: [p for p in map(read, lines) if p] for kind, lines in written().items()}
     root = HERE.parent.parent.parent
     held = held_grams([HERE.parent / "ads" / "test.txt", HERE.parent / "topic" / "test.txt", root / "sample" / "truth"])
@@ -155,15 +155,15 @@ def collect():
     for passage in choosing:
         held |= grams(words(passage))
     sources = {
-        "prose": apart(parts["train"]),
+        "prose": apart(parts["train"] + list(filter(None, map(read, (HERE / "more.txt").read_text().splitlines())))),
         "talk": apart(filter(None, map(read, talk()))),
         "fortunes": apart(filter(None, map(read, fortunes()))),
         "examples": apart(filter(None, map(read, examples()))),
     }
-    return sources, choosing, parts["test"]
+    return sources, choosing, parts["test"], held
 
 
 if __name__ == "__main__":
-    sources, dev, test = collect()
+    sources, dev, test, _ = collect()
     for name, passages in {**sources, "dev": dev, "test": test}.items():
         print(f"{name}: {len(passages)} passages, {sum(map(len, passages))} words, {sum(m >= STOP for p in passages for _, m, _ in p)} sentences")
