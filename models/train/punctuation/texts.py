@@ -89,7 +89,8 @@ def plain(passage):
 
 
 def written():
-    """The passages written for this model: those to train with, to choose by, and the fifth for the card's figures."""
+    """prose.txt, written for this model: passages to train with, to choose by, and the fifth for the card's figures. (more.txt
+    came later and is all for training.)"""
     parts = {"train": [], "dev": [], "test": []}
     for i, line in enumerate((HERE / "prose.txt").read_text().splitlines()):
         parts["test" if i % 5 == 4 else "dev" if i % 10 == 1 else "train"].append(line)

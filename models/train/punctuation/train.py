@@ -23,7 +23,7 @@ from network import FEATURES, LONGEST, ROWS, Net, features
 from texts import CAPITALISED, LOWER, STOP, UNKNOWN, UPPER
 
 # How many of the stretches of a batch come from each source.
-SHARES = {"prose": 6, "talk": 9, "fortunes": 10, "examples": 3}
+SHARES = {"prose": 9, "talk": 8, "fortunes": 9, "examples": 2}
 STRETCH = 110  # words
 BATCH = 28
 
