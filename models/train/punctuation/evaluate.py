@@ -1,5 +1,5 @@
-"""Figures on speech: the held-out passages spoken by flite's rms (a voice that the recogniser never heard in training),
-recognised by bin/earshot, and punctuated from its words and times.
+"""Figures on speech: the held-out passages spoken by flite's rms (a voice that the recogniser never heard in training), and
+the sample feed's English episodes; recognised by bin/earshot, and punctuated from its words and times.
 
     make build && python evaluate.py NET.pt WORK
 
@@ -21,12 +21,24 @@ from train import evaluate
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def records(passages, work):
-    """What bin/earshot hears of each passage: its words with their times."""
+def spoken(passages, work):
+    """Files of the passages, spoken."""
     files = []
     for i, text in enumerate(passages):
         files.append(work / f"{i:03}.wav")
         subprocess.run(["flite", "-voice", "rms", "-t", text, "-o", files[-1]], check=True)
+    return files
+
+
+def sample():
+    """What is said in the sample feed's English episodes, and their files."""
+    truths = [json.loads(f.read_text()) for f in sorted((ROOT / "sample" / "truth").glob("*.json"))]
+    english = [t for t in truths if t["language"] == "en"]
+    return [" ".join(s["text"] for s in t["segments"]) for t in english], [ROOT / "sample" / "feed" / t["file"] for t in english]
+
+
+def recognised(files, work):
+    """What bin/earshot hears of each file: its words with their times."""
     subprocess.run([ROOT / "bin" / "earshot", "enrich", "--language", "en", "--state", work / "state", "--out", work / "out", *files],
                    check=True, capture_output=True, cwd=ROOT)
     found = {}
@@ -63,11 +75,12 @@ def main():
     net = Net()
     net.load_state_dict(torch.load(sys.argv[1]))
     lines = [line for line in texts.written()["test"] if texts.read(line)]
-    passages = [texts.read(line) for line in lines]
-    heard = records(lines, work)
-    both = [aligned(p, h) for p, h in zip(passages, heard)]
-    print(f"word errors: {sum(wrong for _, wrong in both) / sum(map(len, passages)):.3f} of {sum(map(len, passages))}")
-    print(json.dumps(evaluate(net, [p for p, _ in both], [silences(h) for h in heard])))
+    for name, said, files in (("passages", lines, spoken(lines, work)), ("sample feed", *sample())):
+        passages = [texts.read(text) for text in said]
+        heard = recognised(files, work / name)
+        both = [aligned(p, h) for p, h in zip(passages, heard)]
+        print(f"{name}: {sum(map(len, passages))} words, word errors {sum(wrong for _, wrong in both) / sum(map(len, passages)):.3f}")
+        print(json.dumps(evaluate(net, [p for p, _ in both], [silences(h) for h in heard])))
 
 
 if __name__ == "__main__":
