@@ -20,7 +20,7 @@ import graph
 import texts
 from mishear import Mishearing
 from network import FEATURES, LONGEST, ROWS, Net, features
-from texts import CAPITALISED, LOWER, STOP, UNKNOWN, UPPER
+from texts import CAPITALISED, LOWER, QUESTION, STOP, UNKNOWN, UPPER
 
 # How many of the stretches of a batch come from each source.
 SHARES = {"prose": 9, "talk": 8, "fortunes": 9, "examples": 2}
@@ -113,9 +113,9 @@ def written(marks, cases):
     return marks, cases
 
 
-def evaluate(net, transcripts, pauses, stops=0.0, commas=0.0):
+def evaluate(net, transcripts, pauses, ends=0.0, questions=0.0):
     """Precision, recall and F1 of sentence ends (full stop or question mark), each mark, capitals (all, and those inside
-    sentences), over some transcripts. A capital is due at each beginning, and elsewhere where the text has one."""
+    sentences), over some transcripts; with so much added to the logits of ends, and of question marks. A capital is due at each beginning, and elsewhere where the text has one."""
     counts = {k: [0, 0, 0] for k in ("ends", "comma", "stop", "question", "capitals", "capitals inside")}
 
     def count(key, found, due):
@@ -128,8 +128,8 @@ def evaluate(net, transcripts, pauses, stops=0.0, commas=0.0):
         for transcript, gap in zip(transcripts, pauses):
             ids, gaps, _, _ = tensors([transcript], [gap])
             m, c = net(ids, gaps)
-            m[..., 1] += commas
-            m[..., STOP:] += stops
+            m[..., STOP:] += ends
+            m[..., QUESTION] += questions
             marks, cases = written(m[0].argmax(1).tolist(), c[0].argmax(1).tolist())
             begins = True
             for (_, mark, case), said, shown in zip(transcript, marks, cases):
@@ -162,12 +162,23 @@ def sentences(passages):
     return out
 
 
+def choosing(dev, draws):
+    """The passages to choose by, each with some draws of pauses."""
+    reader = Reader(7, set())
+    spoken = episodes(dev) * draws
+    return spoken, [reader.pauses(t) for t in spoken]
+
+
+def asking(net, dev, draws=3):
+    """What added to the logit of question marks gives them the best F1: they are few, and learnt too shyly."""
+    spoken, gaps = choosing(dev, draws)
+    return max((evaluate(net, spoken, gaps, questions=q)["question"]["f1"], -q, q) for q in (0.0, 0.5, 1.0, 1.5, 2.0))[2]
+
+
 def chosen(net, dev, draws=3):
     """The sentence ends' F1 on the passages to choose by, over some draws of pauses, and what added to the logits of ends
     is best for it."""
-    reader = Reader(7, set())
-    spoken = episodes(dev) * draws
-    gaps = [reader.pauses(t) for t in spoken]
+    spoken, gaps = choosing(dev, draws)
     return max((evaluate(net, spoken, gaps, s)["ends"]["f1"], -abs(s), s) for s in (-0.5, 0.0, 0.5, 1.0))
 
 
@@ -225,6 +236,7 @@ def train(sources, dev, held, steps, seed=1):
     net.load_state_dict(kept)
     with torch.no_grad():
         net.marks.bias[STOP:] += best[2]
+        net.marks.bias[QUESTION] += asking(net, dev)
     return net
 
 
