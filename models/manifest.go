@@ -11,7 +11,7 @@ type Manifest struct {
 	Schema    string            `yaml:"schema"` // "earshot.model/1"
 	Name      string            `yaml:"name"`
 	Version   int               `yaml:"version"`
-	Task      string            `yaml:"task"`      // "speech", "language", "transcript", "sound-events", "topics", "ads", "highlight"
+	Task      string            `yaml:"task"`      // "speech", "language", "transcript", "punctuation", "sound-events", "topics", "ads", "highlight"
 	Family    string            `yaml:"family"`    // which of the task's runners reads it: "ctc-phones", "frame-classifier", …
 	Licence   string            `yaml:"licence"`   // SPDX
 	Precision string            `yaml:"precision"` // "fp32", "fp16", "int8"

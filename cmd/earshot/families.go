@@ -17,6 +17,7 @@ import (
 	"github.com/earshot-fm/earshot/models/keyword"
 	"github.com/earshot-fm/earshot/models/langid"
 	"github.com/earshot-fm/earshot/models/passage"
+	"github.com/earshot-fm/earshot/models/punctuation"
 	"github.com/earshot-fm/earshot/models/sound"
 	"github.com/earshot-fm/earshot/models/sound/clips"
 	"github.com/earshot-fm/earshot/models/speaker"
@@ -44,6 +45,9 @@ var families = map[string]map[string]fitting{
 		"whisper":             transcript(whisper.NewRunner, whisper.New),
 		"whisper-beam-search": transcript(whisper.NewBeamRunner, whisper.NewBeam),
 		"transducer":          transcript(transducer.NewRunner, transducer.New),
+	},
+	"punctuation": {
+		punctuation.Family: punctuator(punctuation.NewRunner, punctuation.New),
 	},
 	"speakers": {
 		"waveform-embedding": speakers(speaker.NewRunner, speaker.New),

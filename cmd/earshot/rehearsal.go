@@ -124,6 +124,12 @@ func perform(ctx context.Context, task string, p enrich.Ports, take int) (fault 
 		var t episode.Transcript
 		t, _, err = p.Transcript.Transcribe(ctx, tape, speech)
 		fault = transcriptFault(t)
+	case "punctuation":
+		var written [][]string
+		written, _, err = p.Punctuation.Punctuate(ctx, segments)
+		if err == nil && len(written) != len(segments) {
+			fault = fmt.Sprintf("%d segments written for %d", len(written), len(segments))
+		}
 	case "speakers":
 		var turns []episode.Turn
 		turns, _, err = p.Speakers.Find(ctx, tape, speech)

@@ -12,6 +12,7 @@ import (
 	"github.com/earshot-fm/earshot/models/ads"
 	"github.com/earshot-fm/earshot/models/highlight"
 	"github.com/earshot-fm/earshot/models/keyword"
+	"github.com/earshot-fm/earshot/models/punctuation"
 	"github.com/earshot-fm/earshot/models/topic"
 )
 
@@ -97,6 +98,12 @@ type transcriptTask struct {
 
 func (t transcriptTask) Languages() []string { return t.languages }
 
+// Plain: a recogniser that does not say so punctuates.
+func (t transcriptTask) Plain() bool {
+	r, ok := t.r.(interface{ Plain() bool })
+	return ok && r.Plain()
+}
+
 func (t transcriptTask) Transcribe(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Transcript, enrich.Use, error) {
 	tr, u, err := t.r.Transcribe(ctx, tape, speech)
 	return tr, use(u), err
@@ -108,6 +115,26 @@ func transcript[In, Out any, R models.Runner[In, Out], T interface {
 	return func(h host, m *models.Model, ports *enrich.Ports) error {
 		t, err := lineUp(h, m, newRunner, newTask)
 		ports.Transcript = transcriptTask{t, m.Manifest.Languages}
+		return err
+	}
+}
+
+type punctuationTask struct {
+	p         *punctuation.Punctuator
+	languages []string
+}
+
+func (t punctuationTask) Languages() []string { return t.languages }
+
+func (t punctuationTask) Punctuate(ctx context.Context, segments []episode.Segment) ([][]string, enrich.Use, error) {
+	written, u, err := t.p.Punctuate(ctx, segments)
+	return written, use(u), err
+}
+
+func punctuator[In, Out any, R models.Runner[In, Out]](newRunner func(*models.Model) (R, error), newTask func(*models.Model, models.Queue[In, Out]) (*punctuation.Punctuator, error)) fitting {
+	return func(h host, m *models.Model, ports *enrich.Ports) error {
+		t, err := lineUp(h, m, newRunner, newTask)
+		ports.Punctuation = punctuationTask{t, m.Manifest.Languages}
 		return err
 	}
 }

@@ -34,6 +34,9 @@ type world struct {
 	fetchErr   error
 	documents  documents
 	doubts     []episode.Warning // of the recogniser
+	punctuates bool              // the recogniser does by itself
+	writing    []string          // languages of the punctuation model
+	writeErr   error             // of the same
 	newer      bool              // the index holds a newer version
 	indexed    *episode.Record
 	objects    map[string][]byte
@@ -89,6 +92,7 @@ func (f fakeLanguage) Identify(context.Context, audio.Reader, []episode.Span) (e
 type fakeTranscriber struct{ *world }
 
 func (fakeTranscriber) Languages() []string { return []string{"en"} }
+func (f fakeTranscriber) Plain() bool       { return !f.punctuates }
 func (f fakeTranscriber) Transcribe(_ context.Context, _ audio.Reader, speech []episode.Span) (episode.Transcript, Use, error) {
 	f.called("transcript")
 	t := episode.Transcript{Source: "recognised", Warnings: slices.Clone(f.doubts)}
@@ -96,6 +100,20 @@ func (f fakeTranscriber) Transcribe(_ context.Context, _ audio.Reader, speech []
 		t.Segments = append(t.Segments, episode.Segment{Span: s, Text: strings.Repeat("words ", 12), Confidence: 0.8})
 	}
 	return t, Use{}, nil
+}
+
+type fakePunctuator struct{ *world }
+
+func (f fakePunctuator) Languages() []string { return f.writing }
+
+// Punctuate makes each segment a sentence.
+func (f fakePunctuator) Punctuate(_ context.Context, segments []episode.Segment) ([][]string, Use, error) {
+	f.called("punctuate")
+	written := make([][]string, len(segments))
+	for i, s := range segments {
+		written[i] = strings.Fields(capital(s.Text) + ".")
+	}
+	return written, Use{Model: "marks@1"}, f.writeErr
 }
 
 type fakeSpeakers struct{ *world }
@@ -203,7 +221,7 @@ type setup struct {
 func newSetup(t *testing.T) *setup {
 	b := memblob.OpenBucket(nil)
 	t.Cleanup(func() { _ = b.Close() })
-	return &setup{&world{language: "en", topic: "Sports"}, artifact.New(b, t.TempDir())}
+	return &setup{&world{language: "en", topic: "Sports", writing: []string{"en"}}, artifact.New(b, t.TempDir())}
 }
 
 func (s *setup) enricher(t *testing.T, identities map[string]string) *Enricher {
@@ -218,7 +236,7 @@ func (s *setup) configured(t *testing.T, identities map[string]string, old, new 
 	task := map[string][]string{}
 	for _, k := range kinds {
 		if k.task != "" {
-			task[k.task] = []string{"earshot-vad", "earshot-langid", "earshot-en", "earshot-sound", "earshot-topics", "earshot-passages", "earshot-keywords", "earshot-ads", "earshot-highlight", "earshot-passages", "earshot-keywords"}
+			task[k.task] = []string{"earshot-vad", "earshot-langid", "earshot-en", "earshot-punctuation", "earshot-sound", "earshot-topics", "earshot-passages", "earshot-keywords", "earshot-ads", "earshot-highlight", "earshot-passages", "earshot-keywords"}
 		}
 	}
 	spec, err := dag.ParseSpec(bytes.Replace(DefaultGraph, []byte(old), []byte(new), 2), Vocabulary(task))
@@ -229,7 +247,7 @@ func (s *setup) configured(t *testing.T, identities map[string]string, old, new 
 	e, err := New(Options{
 		Spec: spec, Generation: 3, Identities: identities, Store: s.store, Ledger: s.store, Scratch: t.TempDir(),
 		Ports: Ports{
-			Fetch: w, Documents: w.documents, Audio: fakeAudio{w}, Speech: fakeSpeech{w}, Language: fakeLanguage{w}, Transcript: fakeTranscriber{w}, Speakers: fakeSpeakers{w},
+			Fetch: w, Documents: w.documents, Audio: fakeAudio{w}, Speech: fakeSpeech{w}, Language: fakeLanguage{w}, Transcript: fakeTranscriber{w}, Punctuation: fakePunctuator{w}, Speakers: fakeSpeakers{w},
 			Sounds: fakeSounds{w}, Topics: fakeTopics{w}, Passages: fakePassages{w}, Keywords: fakeKeywords{w}, Ads: fakeAds{w}, Highlight: fakeRanker{w}, Preview: fakeRenderer{w},
 			Publish: w, Index: w, Announce: w,
 		},

@@ -31,6 +31,7 @@ const (
 	nodeIndex      = "index"
 	nodeAnnounce   = "announce"
 
+	nodePunctuation         = "punctuation"
 	nodePublisherTranscript = "publisher-transcript"
 	nodePublisherChapters   = "publisher-chapters"
 )
@@ -94,6 +95,9 @@ var kinds = []kind{
 	{name: nodeTranscript, version: 2, live: []string{nodeDecode}, requires: []string{nodeSpeech, nodeLanguage}, optional: []string{nodePublisherTranscript}, task: "transcript",
 		absent: func(p Ports) bool { return p.Transcript == nil },
 		run:    func(g *nodes) dag.Func { return g.transcript }},
+	{name: nodePunctuation, version: 1, requires: []string{nodeTranscript}, task: "punctuation",
+		absent: func(p Ports) bool { return p.Punctuation == nil },
+		run:    func(g *nodes) dag.Func { return g.punctuation }},
 	{name: nodeSpeakers, version: 1, live: []string{nodeDecode}, requires: []string{nodeSpeech}, task: "speakers", extra: true,
 		absent: func(p Ports) bool { return p.Speakers == nil },
 		run:    func(g *nodes) dag.Func { return g.speakers }},
@@ -126,7 +130,7 @@ var kinds = []kind{
 		run:      func(g *nodes) dag.Func { return g.highlight }},
 	{name: nodePreview, version: 1, requires: []string{nodeFetch, nodeHighlight},
 		run: func(g *nodes) dag.Func { return g.renderPreview }},
-	{name: nodeRecord, version: 2, requires: []string{inIdentity, nodeFetch, nodeDecode}, optional: append([]string{nodePublisherTranscript, nodePublisherChapters}, recorded...),
+	{name: nodeRecord, version: 3, requires: []string{inIdentity, nodeFetch, nodeDecode}, optional: append([]string{nodePublisherTranscript, nodePublisherChapters}, recorded...),
 		run: func(g *nodes) dag.Func { return g.record }},
 	{name: nodePublish, version: 1, requires: []string{nodeRecord, nodePreview}, effect: true,
 		run: func(g *nodes) dag.Func { return g.publish }},
@@ -138,7 +142,7 @@ var kinds = []kind{
 }
 
 // recorded are the nodes whose finding, or gap, is in the record.
-var recorded = []string{nodeSpeech, nodeLanguage, nodeTranscript, nodeSpeakers, nodeSounds, nodeTopics, nodePassages, nodeChapters, nodeKeywords, nodeAds, nodeHighlight, nodePreview}
+var recorded = []string{nodeSpeech, nodeLanguage, nodeTranscript, nodePunctuation, nodeSpeakers, nodeSounds, nodeTopics, nodePassages, nodeChapters, nodeKeywords, nodeAds, nodeHighlight, nodePreview}
 
 var inputs = []string{inEnclosure, inAbout, inSoundbites, inDeclared, inIdentity, inCaptions, inChapters}
 
@@ -193,6 +197,9 @@ func (g *nodes) build(spec *dag.Spec, identities map[string]string) (*dag.Graph,
 		n.Version = fmt.Sprintf("%s/%d", k.name, k.version)
 		if id := identities[k.name]; id != "" {
 			n.Version += " " + id
+		}
+		if k.name == nodePunctuation && !g.plain() {
+			n.Version += " as it is" // which the transcript's bytes do not tell
 		}
 		switch o := s.Parameters.(type) {
 		case *PreviewOptions:

@@ -12,23 +12,24 @@ import (
 // use by many episodes. Errors may be dag's Retry, Reject or Gap; any other is
 // a Retry. A nil task port (Speech to Highlight) makes its node a gap.
 type Ports struct {
-	Fetch      Fetcher
-	Documents  Documents // nil: the publisher's transcript and chapters are gaps
-	Audio      Audio
-	Speech     SpeechDetector
-	Language   LanguageIdentifier
-	Transcript Transcriber
-	Speakers   SpeakerFinder
-	Sounds     SoundDetector
-	Topics     TopicClassifier
-	Passages   PassageEncoder
-	Keywords   KeywordFinder
-	Ads        AdFinder
-	Highlight  Ranker
-	Preview    Renderer
-	Publish    Publisher
-	Index      Indexer
-	Announce   Announcer
+	Fetch       Fetcher
+	Documents   Documents // nil: the publisher's transcript and chapters are gaps
+	Audio       Audio
+	Speech      SpeechDetector
+	Language    LanguageIdentifier
+	Transcript  Transcriber
+	Punctuation Punctuator
+	Speakers    SpeakerFinder
+	Sounds      SoundDetector
+	Topics      TopicClassifier
+	Passages    PassageEncoder
+	Keywords    KeywordFinder
+	Ads         AdFinder
+	Highlight   Ranker
+	Preview     Renderer
+	Publish     Publisher
+	Index       Indexer
+	Announce    Announcer
 }
 
 // Fetcher brings an enclosure to local disk.
@@ -89,7 +90,17 @@ type LanguageIdentifier interface {
 // Transcriber recognises speech in the languages it knows.
 type Transcriber interface {
 	Languages() []string // BCP 47
+	// Plain tells whether its texts are bare words: no capitals, no punctuation.
+	Plain() bool
 	Transcribe(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Transcript, Use, error)
+}
+
+// Punctuator writes bare words as people read them.
+type Punctuator interface {
+	Languages() []string // BCP 47
+	// Punctuate gives each segment's words, in order, with capitals and with the
+	// mark after them. The segments are one transcript.
+	Punctuate(ctx context.Context, segments []episode.Segment) ([][]string, Use, error)
 }
 
 // SpeakerFinder tells voices apart within the given spans.

@@ -73,11 +73,20 @@ func (g *nodes) record(ctx context.Context, t *dag.Task) (io.Reader, error) {
 		if !t.Has(node) {
 			r.Gaps = append(r.Gaps, episode.Gap{Node: node, Reason: "not in the graph"})
 		} else if reason, gap := t.Input(node).Gap(); gap {
+			if node == nodePunctuation && r.Transcript == nil {
+				continue // the transcript's own gap says why
+			}
 			r.Gaps = append(r.Gaps, episode.Gap{Node: node, Reason: reason})
 		} else if into := parts[node]; into != nil {
 			if err := input(ctx, t, node, into); err != nil {
 				return nil, err
 			}
+		}
+	}
+	if !missing(t, nodePunctuation) {
+		r.Transcript = nil // decoding into it would mix the two
+		if err := input(ctx, t, nodePunctuation, &r.Transcript); err != nil {
+			return nil, err
 		}
 	}
 	if r.Transcript != nil {

@@ -96,7 +96,8 @@ type Transcript struct {
 	Warnings []Warning `json:"warnings,omitempty"`
 }
 
-// Segment is a stretch of speech between two pauses.
+// Segment is a stretch of speech between two pauses; where the text was
+// punctuated, also between two ends of sentences.
 type Segment struct {
 	Span
 	Text       string `json:"text"`
@@ -104,7 +105,8 @@ type Segment struct {
 	Words      []Word `json:"words,omitempty"`
 }
 
-// Word is one recognised word.
+// Word is one word as it was recognised. Its segment's text may have it with
+// capitals and a mark.
 type Word struct {
 	Span
 	Text       string `json:"text"`

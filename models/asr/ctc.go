@@ -51,6 +51,11 @@ func NewCTC(m *models.Model, q models.Queue[Piece, Posteriors]) (*CTC, error) {
 // Languages are the BCP 47 tags of what the model understands.
 func (c *CTC) Languages() []string { return c.model.Manifest.Languages }
 
+// Plain tells whether its texts are bare words: no capitals, no punctuation.
+func (c *CTC) Plain() bool {
+	return c.vocabulary.Plain(c.params.Lowercase) && plain(c.words, c.params.Lowercase)
+}
+
 // Transcribe writes down the speech of a tape as segments between pauses.
 // speech: in order, without overlap. The tape may still be growing.
 func (c *CTC) Transcribe(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Transcript, models.Usage, error) {

@@ -135,6 +135,10 @@ func newSearch(l *lexicon, g *ngram, p Params) (search, error) {
 // Languages are the BCP 47 tags of what the model understands.
 func (r *Recognizer) Languages() []string { return r.model.Manifest.Languages }
 
+// Plain tells whether its texts are bare words, as those of the built-in
+// lexicon are: no capitals, no punctuation.
+func (r *Recognizer) Plain() bool { return plain(r.lexicon.words, false) }
+
 // Transcribe writes down the speech of a tape as segments between pauses.
 // speech: in order, without overlap. The tape may still be growing.
 func (r *Recognizer) Transcribe(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Transcript, models.Usage, error) {

@@ -228,6 +228,27 @@ func (v *Vocabulary) Classes() int { return len(v.tokens) }
 // Blank is the class that spells nothing.
 func (v *Vocabulary) Blank() int { return v.blank }
 
+// Plain tells whether what it spells, in lower case where that is asked for, is
+// bare words: no token has a capital or a mark that ends a sentence.
+func (v *Vocabulary) Plain(lowercase bool) bool {
+	spelling := make([]string, 0, len(v.tokens))
+	for i, token := range v.tokens {
+		if !v.special[i] && !isByte(token) {
+			spelling = append(spelling, token)
+		}
+	}
+	return plain(spelling, lowercase)
+}
+
+// plain tells whether texts are bare words: letters of one case alone, where
+// capitals count as small ones if they are to be made so, and no mark that
+// ends a sentence.
+func plain(texts []string, lowercase bool) bool {
+	return !slices.ContainsFunc(texts, func(text string) bool {
+		return strings.ContainsAny(text, ".?!") || !lowercase && text != strings.ToLower(text)
+	})
+}
+
 // Token is one token as the network heard it.
 type Token struct {
 	Class      int

@@ -80,6 +80,9 @@ func New(m *models.Model, q models.Queue[asr.Piece, Heard]) (*Recognizer, error)
 // Languages are the BCP 47 tags of what the model understands.
 func (r *Recognizer) Languages() []string { return r.model.Manifest.Languages }
 
+// Plain tells whether its texts are bare words: no capitals, no punctuation.
+func (r *Recognizer) Plain() bool { return r.vocabulary.Plain(r.params.Lowercase) }
+
 // Transcribe writes down the speech of a tape as segments between pauses.
 // speech: in order, without overlap. The tape may still be growing.
 func (r *Recognizer) Transcribe(ctx context.Context, tape audio.Reader, speech []episode.Span) (episode.Transcript, models.Usage, error) {
