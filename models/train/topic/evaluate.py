@@ -15,6 +15,9 @@ from mishear import Mishearing  # noqa: E402
 from train import bag, encode  # noqa: E402
 
 
+NOTHING = -30.0  # the logits of a text without a word, of which no model is asked
+
+
 def passages(path, ids):
     """(words, class or -1) of each passage."""
     return [(words(p), ids.index(i) if i != "-" else -1)
@@ -27,15 +30,26 @@ def load(folder):
     return torch.stack([t for t, _ in found]).mean(0), torch.stack([b for _, b in found]).mean(0)
 
 
+def recognised(path, heard_path, ids):
+    """passages(path), with the words that heard_path has in their lines: none where the recogniser heard nothing."""
+    lines = [(kept.strip(), found) for kept, found in zip(path.read_text().splitlines(), heard_path.read_text().splitlines(), strict=True)]
+    found = [words(heard) for kept, heard in lines if kept and kept[0] not in "#["]
+    return list(zip(found, [c for _, c in passages(path, ids)], strict=True))
+
+
 def logits(model, texts):
     table, bias = model
     ids, offsets, weights = bag([encode(t) for t in texts])
-    return (torch.nn.functional.embedding_bag(ids, table, offsets, per_sample_weights=weights, mode="sum") + bias).numpy()
+    z = (torch.nn.functional.embedding_bag(ids, table, offsets, per_sample_weights=weights, mode="sum") + bias).numpy()
+    z[[not t for t in texts]] = NOTHING
+    return z
 
 
 def figures(z, truth, scale, threshold):
-    """Micro and macro F1 at the threshold, top-1 of passages with a topic, chit-chat left without one."""
+    """Micro and macro F1 at the threshold, top-1 of passages with a topic, chit-chat left without one. A row of z
+    that is all NOTHING, an empty text's, has no topics."""
     p = 1 / (1 + np.exp(-z * scale))
+    told = (z > NOTHING).any(1)
     yes = p >= threshold
     gold = np.zeros_like(yes)
     for i, t in enumerate(truth):
@@ -49,8 +63,8 @@ def figures(z, truth, scale, threshold):
         "macro F1": f1.mean(),
         "precision": tp.sum() / max(1, (tp + fp).sum()),
         "recall": tp.sum() / (tp + fn).sum(),
-        "top-1": np.mean([z[i].argmax() == truth[i] for i in np.flatnonzero(topical)]),
-        "top-3": np.mean([truth[i] in z[i].argsort()[-3:] for i in np.flatnonzero(topical)]),
+        "top-1": np.mean([told[i] and z[i].argmax() == truth[i] for i in np.flatnonzero(topical)]),
+        "top-3": np.mean([told[i] and truth[i] in z[i].argsort()[-3:] for i in np.flatnonzero(topical)]),
         "chat without topic": 1 - yes[~topical].any(1).mean(),
         "log loss": -np.mean(np.where(gold, np.log(p + 1e-9), np.log(1 - p + 1e-9)).sum(1)),
     }
@@ -68,7 +82,7 @@ def calibrate(z, truth):
 def settled(model):
     """Logits and classes of the dev passages, as written and as recognised: what calibrate settles on."""
     here = Path(__file__).parent
-    data = passages(here / "dev.txt", class_ids()) + passages(here / "dev_recognised.txt", class_ids())
+    data = passages(here / "dev.txt", class_ids()) + recognised(here / "dev.txt", here / "dev_recognised.txt", class_ids())
     return logits(model, [t for t, _ in data]), [c for _, c in data]
 
 
@@ -99,7 +113,8 @@ if __name__ == "__main__":
     model = load(args.weights)
     scale, threshold = calibrate(*settled(model))
     print("scale", scale, "threshold", threshold)
-    for name in ("dev.txt", "dev_recognised.txt"):
-        data = passages(Path(__file__).parent / name, class_ids())
+    here = Path(__file__).parent
+    for name, data in (("written", passages(here / "dev.txt", class_ids())),
+                       ("recognised", recognised(here / "dev.txt", here / "dev_recognised.txt", class_ids()))):
         found = figures(logits(model, [t for t, _ in data]), [c for _, c in data], scale, threshold)
         print(name, len(data), "passages", {k: round(float(v), 3) for k, v in found.items()})
