@@ -66,7 +66,7 @@ func TestAPassageIsNearestToOneOfItsSubject(t *testing.T) {
 		}
 	}
 	vectors, usage, err := open(t, 1).Encode(t.Context(), texts)
-	if err != nil || usage.Items != len(texts) || usage.Model != "earshot-passages@1" {
+	if err != nil || usage.Items != len(texts) || usage.Model != "earshot-passages@2" {
 		t.Fatal(usage, err)
 	}
 	right := 0

@@ -54,7 +54,7 @@ func TestClassify(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if usage.Model != "earshot-topics@1" {
+		if usage.Model != "earshot-topics@2" {
 			t.Errorf("usage %+v", usage)
 		}
 		if test.want == "" && len(topics) > 0 || test.want != "" && (len(topics) == 0 || topics[0].Name != test.want) {

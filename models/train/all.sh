@@ -23,8 +23,8 @@ done
 $python vad/evaluate.py "$pack/earshot-vad" "$work/corpus" >"$work/vad/measured.json"
 $python common/pack.py vad "$work/vad" "$pack/earshot-vad"
 
-$python topic/train.py --out "$work/topics.pt"
-$python topic/export.py "$work/topics.pt"
+$python topic/train.py --out "$work/topics"
+$python topic/export.py "$work/topics"
 $python passages/train.py "$pack"
 $python ads/train.py --pack "$pack/earshot-ads"
 $python punctuation/train.py --pack "$pack/earshot-punctuation" --net "$work/punctuation.pt"

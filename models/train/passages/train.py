@@ -80,7 +80,7 @@ def place(entries, talk):
 def sides(pack):
     """What each row says to each topic of earshot-topics: f32[ROWS, topics]."""
     stored = {i.name: numpy_helper.to_array(i) for i in onnx.load(pack / "earshot-topics" / "model.onnx").graph.initializer}
-    told = stored["table"].astype(np.float32) @ stored["matrix"]
+    told = stored["table"].astype(np.float32)
     return told - told.mean(1, keepdims=True)
 
 
@@ -117,7 +117,7 @@ def keywords_graph(weight):
 
 MANIFEST = """schema: earshot.model/1
 name: {name}
-version: 1
+version: {version}
 task: {task}
 family: {family}
 licence: Apache-2.0
@@ -177,10 +177,10 @@ def main():
     table = np.concatenate([company, sides(args.pack)], 1).astype(np.float16)
     weight = (weight / weight.max()).astype(np.float16)
     ids = "  - {name: ids, type: int64, shape: [batch, features]}"
-    write(args.pack / "earshot-passages", passages_graph(table), task="passages", family="hashed-words", rows=ROWS,
+    write(args.pack / "earshot-passages", passages_graph(table), version=2, task="passages", family="hashed-words", rows=ROWS,
           inputs=ids + "\n  - {name: weights, type: float32, shape: [batch, features]}",
           outputs=f'  - {{name: embedding, type: float32, shape: [batch, "{table.shape[1]}"]}}')
-    write(args.pack / "earshot-keywords", keywords_graph(weight), task="keywords", family="hashed-words", rows=KEYWORD_ROWS,
+    write(args.pack / "earshot-keywords", keywords_graph(weight), version=1, task="keywords", family="hashed-words", rows=KEYWORD_ROWS,
           inputs=ids, outputs="  - {name: weight, type: float32, shape: [batch, features]}")
     print(json.dumps({"dev": evaluate(table, HERE.parent / "topic" / "dev.txt"),
                       "test": evaluate(table, HERE.parent / "topic" / "test.txt")}))

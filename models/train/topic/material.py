@@ -1,4 +1,4 @@
-"""What the topic model learns from: for each topic words, phrases and sentences; talk without a topic."""
+"""What the topic model learns from: for each topic words, phrases, sentences and passages; talk without a topic."""
 import re
 import sys
 from collections import defaultdict
@@ -43,7 +43,7 @@ in this episode {w} and the future of {w}""".split("\n")
 class Topic:
     def __init__(self, id, name):
         self.id, self.name = id, name
-        self.words, self.lemmas, self.glosses, self.sentences = [], [], [], []
+        self.words, self.lemmas, self.glosses, self.sentences, self.passages = [], [], [], [], []
 
 
 def read_sections(path):
@@ -80,7 +80,7 @@ def load():
     for t in topics:
         for s in t.synsets:
             owners[s].add(t.id)
-    sections = read_sections(HERE / "sentences.txt")
+    sections, prose = read_sections(HERE / "sentences.txt"), read_sections(HERE / "passages.txt")
     for t in topics:
         for k in t.synsets:
             if len(owners[k]) > 2:
@@ -89,10 +89,10 @@ def load():
             t.lemmas += [w for w in s.lemmas if not re.search(r"[0-9]", w) and len(w) > 2]
             t.glosses.append(s.lemmas[0] + " " + s.definition)
             t.glosses += s.examples
-        t.sentences = sections[t.id]
+        t.sentences, t.passages = sections[t.id], prose[t.id]
     held = held_grams([p for p in HELD if p.exists()])
     clean = lambda lines: [x for x in lines if not shares(normalise(x), held)]  # noqa: E731
     for t in topics:
-        t.glosses, t.sentences = clean(t.glosses), clean(t.sentences)
+        t.glosses, t.sentences, t.passages = clean(t.glosses), clean(t.sentences), clean(t.passages)
     neutral = [e for k, s in net.synsets.items() if k not in owners for e in s.examples]
-    return topics, clean(sections["-"]), clean(neutral), net
+    return topics, clean(sections["-"] + prose["-"]), clean(neutral), net
