@@ -58,6 +58,10 @@ type documents struct {
 	scratch string
 }
 
+// maxDocument is the most that a document may have, as it comes and unpacked: a
+// word a second for a day is less.
+const maxDocument = 16 << 20
+
 func (d documents) Read(ctx context.Context, address string) ([]byte, error) {
 	f, err := os.CreateTemp(d.scratch, "document-")
 	if err != nil {
@@ -67,10 +71,16 @@ func (d documents) Read(ctx context.Context, address string) ([]byte, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	if _, err := d.fetcher.Fetch(ctx, address, f.Name()); err != nil {
+	file, err := d.fetcher.Fetch(ctx, address, f.Name())
+	if err != nil {
 		return nil, classify(err)
 	}
-	return os.ReadFile(f.Name())
+	doc, err := os.ReadFile(f.Name())
+	if err != nil {
+		return nil, err
+	}
+	doc, err = enclosure.Decompress(doc, file.Encoding, maxDocument)
+	return doc, classify(err)
 }
 
 func copyFile(from, to string) error {
