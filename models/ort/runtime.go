@@ -154,7 +154,7 @@ func (r *Runtime) open(ctx context.Context, graph []byte, folder, device string)
 	}
 	native, err := onnx.NewDynamicAdvancedSessionWithONNXData(graph, names(ports.Inputs), names(ports.Outputs), options)
 	if err != nil {
-		return nil, fmt.Errorf("ort: open a session on %s: %w", device, classify(err))
+		return nil, fmt.Errorf("ort: open a session on %s: %w", device, unopened(err))
 	}
 	live.Add(1)
 	return &session{native: native, inputs: ports.Inputs, outputs: ports.Outputs}, nil
