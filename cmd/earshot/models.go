@@ -117,7 +117,7 @@ func (a *app) chooseModels(refs []string) ([]*models.Model, error) {
 	var chosen []*models.Model
 	if len(refs) == 0 && len(a.models) > 0 {
 		for _, dir := range a.models {
-			if err := isFolder(dir); err != nil {
+			if err := isFolder("--models", dir); err != nil {
 				return nil, err
 			}
 			own, err := modelsIn(dir)
