@@ -6,10 +6,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/earshot-fm/earshot/dag"
 	"github.com/earshot-fm/earshot/dag/episode"
 )
 
@@ -66,6 +68,28 @@ func TestUsageErrors(t *testing.T) {
 		if code != exitUsage || stderr == "" {
 			t.Errorf("%v: exit code %d, %q", c, code, stderr)
 		}
+	}
+}
+
+func TestSubmittedFilesAreTakenWhereItIsAllowed(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.mp3")
+	write(t, empty, "")
+	for _, c := range []struct{ flag, want string }{{"--local-files", "the file is empty"}, {"--local-files=false", "unless fetch.local_files is set (stream --local-files)"}} {
+		state := t.TempDir()
+		if _, stderr, code := command(t, "submit", empty, "--state", state); code != exitOK || !strings.Contains(stderr, "--local-files") {
+			t.Errorf("submit: exit code %d, %s", code, stderr)
+		}
+		out, stderr, code := command(t, "stream", "--until-empty", c.flag, "--state", state)
+		if code != exitOK || !strings.Contains(out, c.want) {
+			t.Errorf("%s: exit code %d, %s%s", c.flag, code, out, stderr)
+		}
+	}
+}
+
+func TestAFullDiskWaitsForWhoeverMakesRoom(t *testing.T) {
+	err := verdictError(&dag.Failure{Node: "fetch", Kind: dag.KindRetry, Err: &os.PathError{Op: "write", Path: "enclosure", Err: syscall.ENOSPC}})
+	if err == nil || !strings.Contains(err.Error(), "make room (retry after 10m0s)") {
+		t.Error(err)
 	}
 }
 
