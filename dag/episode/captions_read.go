@@ -18,8 +18,6 @@ const (
 	maxCues = 108_000
 	// longestCue, in bytes, is more than a paragraph: beyond it, times say nothing.
 	longestCue = 32 << 10
-	// latest is where a time is no time any more, but a mistake.
-	latest Seconds = 10_000 * 3600
 )
 
 // ReadCaptions reads a transcript that somebody else wrote: WebVTT, SubRip or
@@ -53,7 +51,7 @@ func ReadCaptions(doc []byte) ([]Segment, error) {
 		return nil, fmt.Errorf("%w: the text is neither UTF-8 nor UTF-16 nor Windows-1252", ErrNoCaptions)
 	}
 	cues = slices.DeleteFunc(cues, func(c cue) bool {
-		return c.text == "" || len(c.text) > longestCue || !(c.End > c.Start) || c.Start < 0 || c.End > latest
+		return c.text == "" || len(c.text) > longestCue || !c.Possible()
 	})
 	if len(cues) == 0 {
 		return nil, fmt.Errorf("%w: %s has no text with times (WebVTT, SRT and Podcasting 2.0 JSON and HTML are read)", ErrNoCaptions, kind)
