@@ -236,3 +236,14 @@ func TestTensorsOfAFunctionAreListed(t *testing.T) {
 		t.Errorf("%+v, %v", g, err)
 	}
 }
+
+func FuzzReadLabels(f *testing.F) {
+	f.Add([]byte("index,mid,display_name\n0,/m/09x0r,\"Speech, of a man\"\n"))
+	f.Add([]byte("\ufeffSpeech\r\nMusic\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		labels, err := readLabels(b)
+		if err == nil && len(labels) > len(b) {
+			t.Errorf("%d labels of %d bytes", len(labels), len(b))
+		}
+	})
+}
