@@ -247,21 +247,6 @@ func tensor(n onnx.Value) (models.Tensor, error) {
 	return models.Tensor{}, fmt.Errorf("onnxruntime gave %T", n)
 }
 
-// unopened says what to do about a graph that onnxruntime does not know how to
-// run; it gives its reasons as text only, with its own source lines.
-func unopened(err error) error {
-	for _, known := range []struct{ sign, advice string }{
-		{"under development", "export the graph again with an older opset"},
-		{"Unsupported model IR version", "export the graph again with an older version of onnx, or set an older ir_version"},
-		{"is not a registered function/op", "export the graph without operators of its own"},
-	} {
-		if strings.Contains(err.Error(), known.sign) {
-			return fmt.Errorf("%s (onnxruntime %s): %w", known.advice, onnx.GetVersion(), err)
-		}
-	}
-	return classify(err)
-}
-
 // classify finds onnxruntime's out-of-memory errors, which the wrapper gives
 // as text only.
 func classify(err error) error {
