@@ -1,6 +1,7 @@
 package models
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -55,7 +56,7 @@ func LoadCatalog(sources ...fs.FS) (*Catalog, error) {
 			if other, err := c.Get(m.Manifest.Ref()); err == nil && other.SHA256 == m.SHA256 {
 				continue
 			} else if err == nil {
-				errs = append(errs, fmt.Errorf("models: %s: %s is in the catalog already (with model.yaml %.12s): give this one another version", place(source, file), other.Manifest.Ref(), other.SHA256))
+				errs = append(errs, fmt.Errorf("models: %s: %s is in the catalog already (%s, with model.yaml %.12s), and they differ: give this one another version, or remove that one", place(source, file), other.Manifest.Ref(), place(other.Files, "built in"), other.SHA256))
 				continue
 			}
 			c.models = append(c.models, m)
@@ -162,12 +163,35 @@ func (m *Model) read(name string) ([]byte, error) {
 	}
 	b, err := fs.ReadFile(m.Files, name)
 	if err != nil {
-		return nil, err
+		return nil, missing(err)
 	}
 	if got := hash(b); got != want {
-		return nil, fmt.Errorf("the file has sha256 %s, the manifest says %s", got, want)
+		return nil, sumError(isPointer(b), got, want)
 	}
 	return b, nil
+}
+
+// pointerMark begins what Git leaves in the place of a large file.
+const pointerMark = "version https://git-lfs.github.com/"
+
+var errPointer = errors.New("the file is a pointer of Git LFS, not the file itself: fetch that (git lfs pull)")
+
+func isPointer(head []byte) bool { return bytes.HasPrefix(head, []byte(pointerMark)) }
+
+// sumError says of a file what may have become of it.
+func sumError(pointer bool, got, want string) error {
+	if pointer {
+		return errPointer
+	}
+	return fmt.Errorf("the file has sha256 %s, the manifest says %s: fetch it again, or correct the manifest where the file is meant to be another now", got, want)
+}
+
+// missing says what to do about a file that is not there.
+func missing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: put it beside %s, or take it out of files", err, ManifestFile)
+	}
+	return err
 }
 
 func hash(b []byte) string {

@@ -111,7 +111,7 @@ func TestLoadNamesEachMistake(t *testing.T) {
 		"hash's form":      {"model.onnx: ", "model.onnx: x", "files.model.onnx: want a sha256"},
 		"outside":          {"words.txt:", "../words.txt:", "files.../words.txt: is not the path of a file inside the model's folder"},
 		"absent":           {"words.txt:", "others.txt:", "files.others.txt: open others.txt: file does not exist"},
-		"wrong hash":       {hash([]byte("a b c")), hash([]byte("c b a")), "files.words.txt: words.txt has sha256"},
+		"wrong hash":       {hash([]byte("a b c")), hash([]byte("c b a")), "files.words.txt: the file has sha256"},
 		"no sessions":      {"sessions: [model.onnx]\n", "", "sessions: is missing"},
 		"unknown session":  {"sessions: [model.onnx]", "sessions: [encoder.onnx]", `sessions[0]: "encoder.onnx" is not in files`},
 		"not ONNX":         {"sessions: [model.onnx]", "sessions: [words.txt]", "files.words.txt: not an ONNX model"},
@@ -235,4 +235,15 @@ func TestTensorsOfAFunctionAreListed(t *testing.T) {
 	if err != nil || !slices.Equal(g.External, []string{"../secret"}) {
 		t.Errorf("%+v, %v", g, err)
 	}
+}
+
+func FuzzReadLabels(f *testing.F) {
+	f.Add([]byte("index,mid,display_name\n0,/m/09x0r,\"Speech, of a man\"\n"))
+	f.Add([]byte("\ufeffSpeech\r\nMusic\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		labels, err := readLabels(b)
+		if err == nil && len(labels) > len(b) {
+			t.Errorf("%d labels of %d bytes", len(labels), len(b))
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -118,15 +119,18 @@ func (m *Model) externalFiles(session string, g Graph) ([]string, error) {
 func (m *Model) verifyFile(name string) error {
 	f, err := m.Files.Open(name)
 	if err != nil {
-		return err
+		return missing(err)
 	}
 	h := sha256.New()
-	_, err = io.Copy(h, f)
+	r := bufio.NewReader(f)
+	head, _ := r.Peek(len(pointerMark)) // an error comes again below
+	pointer := isPointer(head)
+	_, err = io.Copy(h, r)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != m.Manifest.Files[name] {
-		return fmt.Errorf("%s has sha256 %s, the manifest says %s", name, got, m.Manifest.Files[name])
+		return sumError(pointer, got, m.Manifest.Files[name])
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func TestTensorsElsewhereAreRefused(t *testing.T) {
 	}{
 		"changed": {func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "weights.bin"), []byte("others"), 0o644)
-		}, "weights.bin has sha256"},
+		}, "the file has sha256"},
 		"absent": {func(dir string) error { return os.Remove(filepath.Join(dir, "weights.bin")) }, "no such file"},
 		"a link": {func(dir string) error {
 			if err := os.Remove(filepath.Join(dir, "weights.bin")); err != nil {

@@ -63,6 +63,9 @@ const deepest = 100
 
 // ReadGraph reads the header of an ONNX model without loading it.
 func ReadGraph(onnx []byte) (Graph, error) {
+	if isPointer(onnx) {
+		return Graph{}, fmt.Errorf("%w: %w", ErrNotONNX, errPointer)
+	}
 	var g Graph
 	found := false
 	err := fields(onnx, func(num protowire.Number, v []byte, _ uint64) error {

@@ -1,11 +1,15 @@
 package models
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 )
@@ -15,16 +19,31 @@ import (
 // error, with the field's path: `inputs[0].shpe: unknown field (has name,
 // shape, type)`.
 func decodeStrict(b []byte, into any) error {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(b, &doc); err != nil {
-		return mistakes{strings.TrimPrefix(err.Error(), "yaml: ")}
-	}
-	if len(doc.Content) == 0 {
+	empty, err := DecodeStrict(b, into)
+	if empty {
 		return mistakes{"the file is empty"}
+	}
+	return err
+}
+
+// DecodeStrict decodes YAML over the values that into has, as a manifest is
+// decoded: each mistake is a line of the error, with its field's path. It says
+// whether the document is empty, which leaves into as it is. A yaml.Node in the
+// struct takes what is there.
+func DecodeStrict(b []byte, into any) (empty bool, err error) {
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	var doc yaml.Node
+	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
+		return true, nil
+	} else if err != nil {
+		return false, mistakes{strings.TrimPrefix(err.Error(), "yaml: ")}
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return false, mistakes{"more than one document (---) is there: give one"}
 	}
 	var found mistakes
 	found.decode(doc.Content[0], reflect.ValueOf(into).Elem(), "")
-	return found.err()
+	return false, found.err()
 }
 
 // DecodeParams decodes the manifest's parameters into the task's own struct
@@ -70,6 +89,10 @@ func (m *mistakes) decode(n *yaml.Node, into reflect.Value, path string) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
+	if node, ok := into.Addr().Interface().(*yaml.Node); ok {
+		*node = *n
+		return
+	}
 	if n.Tag == "!!null" {
 		return
 	}
@@ -97,7 +120,7 @@ func (m *mistakes) decode(n *yaml.Node, into reflect.Value, path string) {
 	default:
 		// Every comparison with NaN is false: no bound would hold it.
 		if n.Kind != yaml.ScalarNode || n.Decode(into.Addr().Interface()) != nil || into.CanFloat() && math.IsNaN(into.Float()) {
-			m.add(path, "want %s, got %s", kindName(into.Kind()), describe(n))
+			m.add(path, "want %s, got %s", kindName(into.Type()), describe(n))
 		}
 	}
 }
@@ -171,8 +194,11 @@ func describe(n *yaml.Node) string {
 	return fmt.Sprintf("%q", n.Value)
 }
 
-func kindName(k reflect.Kind) string {
-	switch k {
+func kindName(t reflect.Type) string {
+	if t == reflect.TypeFor[time.Duration]() {
+		return "a duration such as 90s, 5m or 1h30m"
+	}
+	switch t.Kind() {
 	case reflect.Int, reflect.Int64, reflect.Int32:
 		return "a whole number"
 	case reflect.Float64, reflect.Float32:

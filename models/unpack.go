@@ -36,7 +36,7 @@ func Unpack(archive, folder string, maxBytes int64) error {
 		return fmt.Errorf("unpack: %w", err)
 	}
 	defer f.Close()
-	u := &unpacking{root: root, left: maxBytes}
+	u := &unpacking{root: root, most: maxBytes, left: maxBytes}
 	head := make([]byte, 262)
 	n, err := io.ReadFull(f, head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
@@ -67,7 +67,8 @@ func Unpack(archive, folder string, maxBytes int64) error {
 
 type unpacking struct {
 	root  *os.Root
-	left  int64 // bytes that may still be written
+	most  int64 // bytes that may be written
+	left  int64 // of them
 	files int
 }
 
@@ -162,7 +163,7 @@ func (u *unpacking) file(name string, r io.Reader) error {
 	n, err := io.Copy(out, io.LimitReader(r, u.left+1))
 	u.left -= n
 	if err == nil && u.left < 0 {
-		err = errors.New("it is larger unpacked than may be")
+		err = fmt.Errorf("it is larger unpacked than %d bytes (--max-bytes)", u.most)
 	}
 	return errors.Join(err, out.Close())
 }

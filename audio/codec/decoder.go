@@ -11,7 +11,7 @@ import (
 )
 
 // revision grows when this package's own output changes.
-const revision = "1"
+const revision = "2"
 
 // NoFFmpeg, as the path of ffmpeg, does without one.
 const NoFFmpeg = "none"

@@ -107,6 +107,7 @@ type ffmpegSource struct {
 	limits limits
 	format Format
 	read   int64 // frames
+	wild   int64 // samples that are no level of sound
 	waited bool
 	over   error
 }
@@ -166,7 +167,7 @@ func (s *ffmpegSource) next(ctx context.Context, dst []float32) (int, error) {
 	}
 	n, err := io.ReadFull(s.out, s.bytes[:4*whole])
 	samples := n / 4 / s.enc.channels * s.enc.channels
-	s.enc.decode(dst[:samples], s.bytes)
+	s.wild += int64(s.enc.decode(dst[:samples], s.bytes))
 	s.read += int64(samples / s.enc.channels)
 	if err != nil {
 		s.finish(ctx)
@@ -196,7 +197,9 @@ func (s *ffmpegSource) finish(ctx context.Context) {
 	}
 }
 
-func (s *ffmpegSource) warnings() []Warning { return s.log.warnings(s.format) }
+func (s *ffmpegSource) warnings() []Warning {
+	return append(s.log.warnings(s.format), wildWarnings(s.wild)...)
+}
 
 func (s *ffmpegSource) close() {
 	if !s.waited {

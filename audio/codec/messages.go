@@ -21,6 +21,7 @@ const (
 	DamagedFrames = "damaged-frames" // after the format's name: mp3-damaged-frames
 	Truncated     = "truncated"
 	GarbageBefore = "garbage-before-audio"
+	WildSamples   = "impossible-samples"
 )
 
 // messages reads what ffmpeg says, counts it by kind and keeps a little of it.

@@ -117,14 +117,17 @@ func checkShape(rate, channels int) error {
 	return nil
 }
 
-// decode turns whole samples into [-1, 1] floats: len(dst)·bytes of src.
-func (e wavEncoding) decode(dst []float32, src []byte) {
+// decode turns whole samples into [-1, 1] floats: len(dst)·bytes of src. It
+// returns how many were no level of sound and are silence now.
+func (e wavEncoding) decode(dst []float32, src []byte) (wild int) {
 	switch {
 	case e.float && e.bytes == 4:
-		decodeFloat32(dst, src)
+		return decodeFloat32(dst, src)
 	case e.float:
 		for i := range dst {
-			dst[i] = finite(math.Float32bits(float32(math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:])))))
+			var w int
+			dst[i], w = sampleLevel(math.Float32bits(float32(math.Float64frombits(binary.LittleEndian.Uint64(src[8*i:])))))
+			wild += w
 		}
 	case e.bytes == 1: // unsigned, alone among the widths
 		for i := range dst {
@@ -144,28 +147,54 @@ func (e wavEncoding) decode(dst []float32, src []byte) {
 			dst[i] = float32(int32(binary.LittleEndian.Uint32(src[4*i:]))) / (1 << 31)
 		}
 	}
+	return wild
 }
 
 // decodeFloat32 is what all audio passes through that ffmpeg decodes: eight at a
 // time, in arrays, spares the checks of each index.
-func decodeFloat32(dst []float32, src []byte) {
+func decodeFloat32(dst []float32, src []byte) (wild int) {
 	for len(dst) >= 8 && len(src) >= 32 {
 		d, s := (*[8]float32)(dst), (*[32]byte)(src)
 		for i := range d {
-			d[i] = finite(binary.LittleEndian.Uint32(s[4*i : 4*i+4]))
+			var w int
+			d[i], w = sampleLevel(binary.LittleEndian.Uint32(s[4*i : 4*i+4]))
+			wild += w
 		}
 		dst, src = dst[8:], src[32:]
 	}
 	for i := range dst {
-		dst[i] = finite(binary.LittleEndian.Uint32(src[4*i:]))
+		var w int
+		dst[i], w = sampleLevel(binary.LittleEndian.Uint32(src[4*i:]))
+		wild += w
 	}
+	return wild
 }
 
-// finite reads a float and turns what is no number into silence: one NaN would
-// silence every filter after it for good.
-func finite(bits uint32) float32 {
-	if bits&0x7f800000 == 0x7f800000 {
-		return 0
+// Bits of floats without their sign, which are in the order of the levels.
+const (
+	faintest = 0x00800000 // below it, numbers are denormal, and slow to reckon with
+	loudest  = 0x41000000 // 8, or +18 dBFS: no decoder overshoots by so much
+)
+
+// sampleLevel reads a float that is a level of sound. What is none (not a number,
+// infinite, out of all proportion) is silence, and counted: one NaN would
+// silence every filter after it for good, and one 1e30 the whole episode by its
+// loudness.
+func sampleLevel(bits uint32) (x float32, wild int) {
+	// One comparison for both ends: what is below the faintest wraps around.
+	if size := bits &^ (1 << 31); size-faintest >= loudest-faintest {
+		if size >= loudest {
+			wild = 1
+		}
+		return 0, wild
 	}
-	return math.Float32frombits(bits)
+	return math.Float32frombits(bits), 0
+}
+
+// wildWarnings tell of samples that were no level of sound.
+func wildWarnings(wild int64) []Warning {
+	if wild == 0 {
+		return nil
+	}
+	return []Warning{{Code: WildSamples, Detail: fmt.Sprintf("%d samples are no level of sound (not a number, infinite, or beyond +18 dBFS) and were silenced", wild)}}
 }

@@ -88,6 +88,7 @@ type wavSource struct {
 	left  int64 // bytes the header promises
 	bytes []byte
 	cut   bool
+	wild  int64 // samples that are no level of sound
 }
 
 func openWAV(file *os.File) (source, error) {
@@ -124,15 +125,16 @@ func (s *wavSource) next(_ context.Context, dst []float32) (int, error) {
 	if samples == 0 {
 		return 0, io.EOF
 	}
-	s.enc.decode(dst[:samples], s.bytes)
+	s.wild += int64(s.enc.decode(dst[:samples], s.bytes))
 	return samples, nil
 }
 
 func (s *wavSource) warnings() []Warning {
+	out := wildWarnings(s.wild)
 	if s.cut {
-		return []Warning{{Code: Truncated, Detail: "the file ends before the length that its header states"}}
+		out = append(out, Warning{Code: Truncated, Detail: "the file ends before the length that its header states"})
 	}
-	return nil
+	return out
 }
 
 func (s *wavSource) close() { s.file.Close() }

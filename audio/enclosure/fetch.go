@@ -25,6 +25,9 @@ type Options struct {
 	// AllowPrivate lists addresses that are not public and may be asked all the
 	// same, such as 127.0.0.0/8; none.
 	AllowPrivate []netip.Prefix
+	// Compressed takes what a server compresses on the way, and asks for it: for
+	// documents, whose hash is of no interest. Decompress undoes it.
+	Compressed bool
 	// Version and Contact make up the User-Agent, so that whoever runs a server
 	// knows whom to ask. Contact is a URL or an address.
 	Version, Contact string
@@ -99,6 +102,7 @@ type File struct {
 	Bytes       int64
 	SHA256      string // hexadecimal
 	ContentType string // as the server claims; empty for a local file
+	Encoding    string // Content-Encoding, with Options.Compressed alone
 	Attempts    int    // 1 when all went well
 	Resumed     bool   // part of it came in an earlier attempt
 }

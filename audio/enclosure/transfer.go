@@ -28,6 +28,8 @@ type transfer struct {
 	kind    string
 	resumed bool
 	done    bool
+
+	encoding string
 }
 
 func newTransfer(path string) (*transfer, error) {
@@ -67,7 +69,7 @@ func (t *transfer) complete() (File, error) {
 	t.done = true
 	return File{
 		Path: t.path, Bytes: t.written, SHA256: hex.EncodeToString(t.hash.Sum(nil)),
-		ContentType: t.kind, Resumed: t.resumed,
+		ContentType: t.kind, Encoding: t.encoding, Resumed: t.resumed,
 	}, nil
 }
 
@@ -104,6 +106,9 @@ func (f *Fetcher) attempt(ctx context.Context, u *url.URL, t *transfer) error {
 	req.Header.Set("User-Agent", f.agent)
 	req.Header.Set("Accept", "audio/*, */*;q=0.5")
 	req.Header.Set("Accept-Encoding", "identity")
+	if f.o.Compressed {
+		req.Header.Set("Accept-Encoding", "gzip, deflate")
+	}
 	resuming := t.written > 0 && t.etag != ""
 	if resuming {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", t.written))
@@ -144,7 +149,9 @@ func (f *Fetcher) attempt(ctx context.Context, u *url.URL, t *transfer) error {
 	default:
 		return statusError(at, resp, f.o.Now())
 	}
-	if e := resp.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+	if e := resp.Header.Get("Content-Encoding"); f.o.Compressed {
+		t.encoding = e
+	} else if e != "" && !strings.EqualFold(e, "identity") {
 		return &audio.Rejection{Code: Encoded, Detail: fmt.Sprintf("enclosure: %s sends the file as %.20q though asked not to", at, e)}
 	}
 	if resp.ContentLength > f.o.MaxBytes-t.written {

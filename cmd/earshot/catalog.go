@@ -25,8 +25,8 @@ func (a *app) modelsFlag(c *cobra.Command) {
 func (c *config) catalog() (*models.Catalog, error) {
 	sources := []fs.FS{pack.Files()}
 	for _, dir := range c.Models.Folders {
-		if _, err := os.Stat(dir); err != nil {
-			return nil, exit(exitUsage, fmt.Errorf("config: models.folders: %w", err))
+		if err := isFolder("config: models.folders:", dir); err != nil {
+			return nil, err
 		}
 		sources = append(sources, models.Dir(dir))
 	}
@@ -34,15 +34,23 @@ func (c *config) catalog() (*models.Catalog, error) {
 		sources = append(sources, models.Dir(c.added))
 	}
 	for _, dir := range c.chosen {
-		if found, err := os.Stat(dir); err != nil {
-			return nil, exit(exitUsage, fmt.Errorf("--models: %w", err))
-		} else if !found.IsDir() {
-			return nil, exit(exitUsage, fmt.Errorf("--models %s: it is a file: name the folder that has its %s", dir, models.ManifestFile))
+		if err := isFolder("--models", dir); err != nil {
+			return nil, err
 		}
 		sources = append(sources, models.Dir(dir))
 	}
 	catalog, err := models.LoadCatalog(sources...)
 	return catalog, exit(exitUsage, err)
+}
+
+// isFolder checks a folder that a flag or a field names.
+func isFolder(where, dir string) error {
+	if found, err := os.Stat(dir); err != nil {
+		return exit(exitUsage, fmt.Errorf("%s %w", where, err))
+	} else if !found.IsDir() {
+		return exit(exitUsage, fmt.Errorf("%s %s: it is a file: name the folder that has its %s", where, dir, models.ManifestFile))
+	}
+	return nil
 }
 
 // modelsIn are the models of a folder of --models: one at least.

@@ -6,9 +6,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/earshot-fm/earshot/dag"
+	"github.com/earshot-fm/earshot/dag/episode"
 )
 
 func TestEachMistakeInAConfigurationHasItsMessage(t *testing.T) {
@@ -51,15 +55,51 @@ func TestThePrintedConfigurationIsTheDefault(t *testing.T) {
 }
 
 func TestUsageErrors(t *testing.T) {
+	const talk = "../../sample/feed/old-dog.wav"
 	for _, c := range [][]string{
 		{"enrich"}, {"enrich", "/no/such/file"}, {"search", "--from", "yesterday"}, {"search", "-o", "xml"},
 		{"explain"}, {"version", "extra"}, {"stream", "--die-at", "nowhere"}, {"stream", "--feed", "not-a-feed"},
 		{"frobnicate"}, {"models", "verify", "no-such-model"}, {"search", "--config", "/no/such/file"},
+		{"search", "words"}, {"enrich", "ftp://example.org/a.mp3"}, {"enrich", "http://"}, {"enrich", talk, "--language", "klingonish"},
+		{"enrich", talk, "--target", "topis"}, {"enrich", talk, "--force", "topis"}, {"enrich", talk, "--out", "cli_test.go"},
+		{"enrich", talk, "--metrics", "cli_test.go/metrics"},
 	} {
 		_, stderr, code := command(t, append(c, "--state", t.TempDir())...)
 		if code != exitUsage || stderr == "" {
 			t.Errorf("%v: exit code %d, %q", c, code, stderr)
 		}
+	}
+}
+
+func TestSubmittedFilesAreTakenWhereItIsAllowed(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.mp3")
+	write(t, empty, "")
+	for _, c := range []struct{ flag, want string }{{"--local-files", "the file is empty"}, {"--local-files=false", "unless fetch.local_files is set (stream --local-files)"}} {
+		state := t.TempDir()
+		if _, stderr, code := command(t, "submit", empty, "--state", state); code != exitOK || !strings.Contains(stderr, "--local-files") {
+			t.Errorf("submit: exit code %d, %s", code, stderr)
+		}
+		out, stderr, code := command(t, "stream", "--until-empty", c.flag, "--state", state)
+		if code != exitOK || !strings.Contains(out, c.want) {
+			t.Errorf("%s: exit code %d, %s%s", c.flag, code, out, stderr)
+		}
+	}
+}
+
+func TestAFullDiskWaitsForWhoeverMakesRoom(t *testing.T) {
+	err := verdictError(&dag.Failure{Node: "fetch", Kind: dag.KindRetry, Err: &os.PathError{Op: "write", Path: "enclosure", Err: syscall.ENOSPC}})
+	if err == nil || !strings.Contains(err.Error(), "make room (retry after 10m0s)") {
+		t.Error(err)
+	}
+}
+
+func TestEpisodesOfOneTitleHaveFilesOfTheirOwn(t *testing.T) {
+	events := []episode.Event{
+		{ID: episode.NewID("", "a/talk.mp3"), Title: "Talk"}, {ID: episode.NewID("", "b/talk.mp3"), Title: "talk"}, {ID: episode.NewID("", "c"), Title: "Other"},
+	}
+	want := []string{"talk-" + string(events[0].ID)[:8], "talk-" + string(events[1].ID)[:8], "other"}
+	if got := exportNames(events); !slices.Equal(got, want) || got[0] == got[1] {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 

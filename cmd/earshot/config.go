@@ -1,13 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/models"
 )
 
 // config is the whole configuration: a YAML document, strictly decoded over
@@ -101,9 +104,7 @@ func (a *app) readConfig() (config, error) {
 
 func parseConfig(b []byte) (config, error) {
 	c := defaultConfig()
-	d := yaml.NewDecoder(bytes.NewReader(b))
-	d.KnownFields(true)
-	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := models.DecodeStrict(b, &c); err != nil {
 		return c, fmt.Errorf("config: %w", err)
 	}
 	return c, c.check()
@@ -131,6 +132,32 @@ func (c *config) check() error {
 	}
 	if c.Worker.PollEvery < time.Second {
 		bad("worker.poll_every", "%v: want 1s or more, to be polite to publishers", c.Worker.PollEvery)
+	}
+	if c.Worker.Grace < 0 {
+		bad("worker.grace", "%v: want 0s or more", c.Worker.Grace)
+	}
+	if c.Worker.Visibility < time.Second {
+		bad("worker.visibility", "%v: want 1s or more", c.Worker.Visibility)
+	}
+	if c.Worker.MaxFailures < 1 {
+		bad("worker.max_failures", "%d: want 1 or more", c.Worker.MaxFailures)
+	}
+	if c.Worker.MaxDeliveries < 1 {
+		bad("worker.max_deliveries", "%d: want 1 or more", c.Worker.MaxDeliveries)
+	}
+	if c.Fetch.Timeout < time.Second {
+		bad("fetch.timeout", "%v: want 1s or more", c.Fetch.Timeout)
+	}
+	if c.Fetch.MaxDuration < time.Second {
+		bad("fetch.max_duration", "%v: want 1s or more", c.Fetch.MaxDuration)
+	}
+	if u, err := url.Parse(c.Models.Hub); c.Models.Hub != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		bad("models.hub", "%q is no http or https address", c.Models.Hub)
+	}
+	for _, s := range []struct{ field, place string }{{"artifacts", c.Storage.Artifacts}, {"origin", c.Storage.Origin}} {
+		if scheme, _, ok := strings.Cut(s.place, "://"); ok && !slices.Contains([]string{"file", "gs", "s3"}, scheme) {
+			bad("storage."+s.field, "%q: want a folder, or a file://, gs:// or s3:// address", s.place)
+		}
 	}
 	if c.Fetch.MaxBytes < 1 {
 		bad("fetch.max_bytes", "%d: want 1 or more", c.Fetch.MaxBytes)

@@ -33,7 +33,7 @@ type fetching struct {
 func (f fetching) Fetch(ctx context.Context, address, path string, progress func(done, total int64)) error {
 	if u, err := url.Parse(address); err == nil && u.Scheme == "file" {
 		if !f.localFiles {
-			return dag.Reject("bad-url", fmt.Errorf("%s: local files are not taken from events, unless fetch.local_files is set", address))
+			return dag.Reject("bad-url", fmt.Errorf("%s: local files are not taken from events, unless fetch.local_files is set (stream --local-files)", address))
 		}
 		file, err := f.fetcher.Local(ctx, u.Path)
 		if err != nil {
@@ -58,6 +58,10 @@ type documents struct {
 	scratch string
 }
 
+// maxDocument is the most that a document may have, as it comes and unpacked: a
+// word a second for a day is less.
+const maxDocument = 16 << 20
+
 func (d documents) Read(ctx context.Context, address string) ([]byte, error) {
 	f, err := os.CreateTemp(d.scratch, "document-")
 	if err != nil {
@@ -67,10 +71,16 @@ func (d documents) Read(ctx context.Context, address string) ([]byte, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	if _, err := d.fetcher.Fetch(ctx, address, f.Name()); err != nil {
+	file, err := d.fetcher.Fetch(ctx, address, f.Name())
+	if err != nil {
 		return nil, classify(err)
 	}
-	return os.ReadFile(f.Name())
+	doc, err := os.ReadFile(f.Name())
+	if err != nil {
+		return nil, err
+	}
+	doc, err = enclosure.Decompress(doc, file.Encoding, maxDocument)
+	return doc, classify(err)
 }
 
 func copyFile(from, to string) error {

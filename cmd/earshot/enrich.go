@@ -8,13 +8,16 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	bcp47 "golang.org/x/text/language"
 
+	"github.com/earshot-fm/earshot/audio/enclosure"
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/dag/episode"
 )
@@ -45,6 +48,19 @@ to a folder.`,
 			if err != nil {
 				return err
 			}
+			if o.language != "" {
+				if _, err := bcp47.Parse(o.language); err != nil {
+					return exit(exitUsage, fmt.Errorf("--language %q: want a language tag such as en or pt-BR (BCP 47)", o.language))
+				}
+			}
+			for _, folder := range []string{o.out, filepath.Dir(o.metrics)} { // before there is work to lose
+				if folder == "" {
+					continue
+				}
+				if err := os.MkdirAll(folder, 0o755); err != nil {
+					return exit(exitUsage, err)
+				}
+			}
 			events := make([]episode.Event, len(inputs))
 			for i, in := range inputs {
 				ev, err := eventFor(in)
@@ -62,6 +78,12 @@ to a folder.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, p.close(context.WithoutCancel(cmd.Context()))) }()
+			if err := p.knowsNodes("--target", o.targets); err != nil {
+				return err
+			}
+			if err := p.knowsNodes("--force", o.force); err != nil {
+				return err
+			}
 			prog := newProgress(a.err)
 			results := p.enrichAll(cmd.Context(), prog, events)
 			prog.wait()
@@ -69,6 +91,7 @@ to a folder.`,
 			if o.metrics != "" {
 				errs = append(errs, prometheus.WriteToTextfile(o.metrics, p.metrics))
 			}
+			names := exportNames(events)
 			for i, r := range results {
 				if r.err != nil {
 					errs = append(errs, fmt.Errorf("%s: %w", inputs[i], failure(r.err)))
@@ -82,9 +105,7 @@ to a folder.`,
 					return err
 				}
 				if o.out != "" {
-					if err := p.export(cmd.Context(), o.out, slug(events[i].Title), r.Record); err != nil {
-						return err
-					}
+					errs = append(errs, p.export(cmd.Context(), o.out, names[i], r.Record))
 				}
 			}
 			return errors.Join(errs...)
@@ -113,6 +134,9 @@ func eventFor(in string) (episode.Event, error) {
 			Revision: 1, Enclosure: episode.Enclosure{URL: in},
 		}, nil
 	}
+	if strings.Contains(in, "://") {
+		return episode.Event{}, fmt.Errorf("%s: neither an http or https address nor a file", enclosure.Redact(in))
+	}
 	path, err := filepath.Abs(in)
 	if err != nil {
 		return episode.Event{}, err
@@ -131,6 +155,21 @@ func eventFor(in string) (episode.Event, error) {
 		Revision:  episode.Revision(max(1, info.ModTime().UnixMilli())),
 		Enclosure: episode.Enclosure{URL: (&url.URL{Scheme: "file", Path: path}).String(), Bytes: info.Size()},
 	}, nil
+}
+
+// knowsNodes checks the nodes that a flag names.
+func (p *pipeline) knowsNodes(flag string, names []string) error {
+	var has []string
+	for _, n := range p.enricher.Nodes() {
+		has = append(has, n.Name)
+	}
+	slices.Sort(has)
+	for _, name := range names {
+		if !slices.Contains(has, name) {
+			return exit(exitUsage, fmt.Errorf("%s %s: the graph has no such node (has %s)", flag, name, strings.Join(has, ", ")))
+		}
+	}
+	return nil
 }
 
 // outcome is one event's result, or why there is none.
@@ -194,6 +233,23 @@ func (p *pipeline) export(ctx context.Context, dir, name string, r *episode.Reco
 		}
 	}
 	return nil
+}
+
+// exportNames name the files of each episode by its title, and where several
+// have one title, by their ids too.
+func exportNames(events []episode.Event) []string {
+	names := make([]string, len(events))
+	count := map[string]int{}
+	for i, ev := range events {
+		names[i] = slug(ev.Title)
+		count[names[i]]++
+	}
+	for i, ev := range events {
+		if count[names[i]] > 1 {
+			names[i] += "-" + string(ev.ID)[:8]
+		}
+	}
+	return names
 }
 
 // slug makes a title fit to name a file.

@@ -93,15 +93,24 @@ type fitting func(h host, m *models.Model, ports *enrich.Ports) error
 
 // fit fits a model to a task's port by its family.
 func fit(h host, task string, m *models.Model, ports *enrich.Ports) error {
+	f, err := familyOf(task, m)
+	if err != nil {
+		return err
+	}
+	return f(h, m, ports)
+}
+
+// familyOf finds the family of a model among those of a task.
+func familyOf(task string, m *models.Model) (fitting, error) {
 	known := families[task]
 	if known == nil {
-		return fmt.Errorf("%s is a model for %q, and a task is one of %s", m.Manifest.Ref(), task, strings.Join(slices.Sorted(maps.Keys(families)), ", "))
+		return nil, fmt.Errorf("%s is a model for %q, and a task is one of %s", m.Manifest.Ref(), task, strings.Join(slices.Sorted(maps.Keys(families)), ", "))
 	}
 	f, ok := known[m.Manifest.Family]
 	if !ok {
-		return fmt.Errorf("%s is of family %q, and a model for %s can be one of %s", m.Manifest.Ref(), m.Manifest.Family, task, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		return nil, fmt.Errorf("%s is of family %q, and a model for %s can be one of %s", m.Manifest.Ref(), m.Manifest.Family, task, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 	}
-	return f(h, m, ports)
+	return f, nil
 }
 
 // host runs models: the scheduler's batches, or a rehearsal's own.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -113,16 +114,12 @@ func (a *app) loadCatalog() (*models.Catalog, error) {
 // chooseModels finds models by their references; none means all that there are
 // or, with --models, all of those folders.
 func (a *app) chooseModels(refs []string) ([]*models.Model, error) {
-	catalog, err := a.loadCatalog()
-	if err != nil {
-		return nil, err
-	}
-	if len(refs) == 0 && len(a.models) == 0 {
-		return catalog.All(), nil
-	}
 	var chosen []*models.Model
-	if len(refs) == 0 {
+	if len(refs) == 0 && len(a.models) > 0 {
 		for _, dir := range a.models {
+			if err := isFolder("--models", dir); err != nil {
+				return nil, err
+			}
 			own, err := modelsIn(dir)
 			if err != nil {
 				return nil, err
@@ -131,9 +128,19 @@ func (a *app) chooseModels(refs []string) ([]*models.Model, error) {
 		}
 		return chosen, nil
 	}
+	catalog, err := a.loadCatalog()
+	if err != nil {
+		return nil, err
+	}
+	if len(refs) == 0 {
+		return catalog.All(), nil
+	}
 	for _, ref := range refs {
 		m, err := catalog.Get(ref)
 		if err != nil {
+			if info, statErr := os.Stat(ref); statErr == nil && info.IsDir() {
+				err = fmt.Errorf("%s is a folder: give it as --models %s", ref, ref)
+			}
 			return nil, exit(exitUsage, err)
 		}
 		chosen = append(chosen, m)

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 
 	"github.com/earshot-fm/earshot/audio/enclosure"
 	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/public"
 )
 
 func newModelsAdd(a *app) *cobra.Command {
@@ -47,6 +50,9 @@ does not know a file's sha256, give the one that the publisher states:
 			var err error
 			if o.sums, err = parseSums(sums); err != nil {
 				return exit(exitUsage, err)
+			}
+			if o.maxBytes < 1 {
+				return exit(exitUsage, fmt.Errorf("--max-bytes %d: want 1 or more", o.maxBytes))
 			}
 			return a.addModel(cmd.Context(), from[0], o)
 		},
@@ -117,10 +123,17 @@ func (a *app) addModel(ctx context.Context, from string, o addition) (err error)
 		folder, err = s.whole(ctx, from)
 	}
 	if err != nil {
-		return fmt.Errorf("models add %s: %w", shown(from), err)
+		err = fmt.Errorf("models add %s: %w", shown(from), err)
+		if errors.Is(err, models.ErrArchive) || errors.Is(err, fs.ErrNotExist) {
+			err = exit(exitUsage, err)
+		}
+		return err
 	}
 	m, err := models.Load(models.Dir(folder))
 	if err != nil {
+		return exit(exitUsage, fmt.Errorf("models add %s: %w", shown(from), err))
+	}
+	if _, err := familyOf(m.Manifest.Task, m); err != nil {
 		return exit(exitUsage, fmt.Errorf("models add %s: %w", shown(from), err))
 	}
 	place := filepath.Join(into, m.Manifest.Name)
@@ -134,10 +147,6 @@ func (a *app) addModel(ctx context.Context, from string, o addition) (err error)
 		return a.json(listedModel{m.Manifest.Ref(), m.Manifest.Task, m.Manifest.Family, m.Manifest.Precision, m.Manifest.Languages, m.Manifest.Licence, m.SHA256})
 	}
 	fmt.Fprintf(a.out, "%s: added to %s (%s, family %s, licence %s)\n", m.Manifest.Ref(), place, m.Manifest.Task, m.Manifest.Family, m.Manifest.Licence)
-	if _, ok := families[m.Manifest.Task][m.Manifest.Family]; !ok {
-		fmt.Fprintf(a.out, "this Earshot has no runner for it\n")
-		return nil
-	}
 	fmt.Fprintf(a.out, "check it: earshot models verify --models %s\nuse it:   earshot enrich --models %s FILE, or graph.nodes.%s.model: %s\n", place, place, m.Manifest.Task, m.Manifest.Name)
 	return nil
 }
@@ -177,6 +186,14 @@ func (s *adding) whole(ctx context.Context, from string) (string, error) {
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		return "", err
 	}
+	for _, f := range slices.Sorted(maps.Keys(s.sums)) {
+		if f != "" {
+			return "", exit(exitUsage, fmt.Errorf("--sha256 %s=…: files are named for a public model alone; a model's own manifest has its files' hashes", f))
+		}
+	}
+	if s.from != "" {
+		return "", exit(exitUsage, fmt.Errorf("--from %s: it is for a public model's name alone (%s)", shown(s.from), strings.Join(public.Names(), ", ")))
+	}
 	archive := from
 	if strings.Contains(from, "://") {
 		if s.sums[""] == "" {
@@ -188,8 +205,12 @@ func (s *adding) whole(ctx context.Context, from string) (string, error) {
 		}
 	} else if info, err := os.Stat(from); err != nil {
 		return "", err
+	} else if info.IsDir() && s.sums[""] != "" {
+		return "", exit(exitUsage, errors.New("--sha256: a folder has none; its files are checked against its "+models.ManifestFile))
 	} else if info.IsDir() {
 		return folder, s.copyFolder(from, folder)
+	} else if ext := filepath.Ext(from); ext == ".onnx" || ext == filepath.Ext(models.ManifestFile) {
+		return "", exit(exitUsage, fmt.Errorf("it is a file of a model: name the folder with its %s (docs/models.md says how to write one)", models.ManifestFile))
 	} else if want := s.sums[""]; want != "" {
 		if err := checkSum(from, want); err != nil {
 			return "", err
@@ -218,7 +239,7 @@ func modelFolder(folder string) (string, error) {
 func (s *adding) copyFolder(from, to string) error {
 	b, err := os.ReadFile(filepath.Join(from, models.ManifestFile))
 	if err != nil {
-		return fmt.Errorf("no model is there: %w", err)
+		return fmt.Errorf("no model is there (docs/models.md says how to write a %s): %w", models.ManifestFile, err)
 	}
 	m, err := models.Load(models.Dir(from))
 	if err != nil {

@@ -99,6 +99,12 @@ func TestWhatIsNotAdded(t *testing.T) {
 	config := loopback(t, "")
 	spoilt := ownModel(t, "earshot-vad", "my-vad", "", "")
 	write(t, filepath.Join(spoilt, "model.onnx"), "not the model")
+	wheel := filepath.Join(t.TempDir(), "a.whl")
+	write(t, wheel, string(archive))
+	pointers := t.TempDir()
+	for _, f := range []string{"decoder_model_merged.onnx", "encoder_model.onnx", "generation_config.json", "tokenizer.json", "silero_vad.onnx"} {
+		write(t, filepath.Join(pointers, f), "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+	}
 	for name, c := range map[string]struct {
 		args []string
 		want string
@@ -109,9 +115,24 @@ func TestWhatIsNotAdded(t *testing.T) {
 		"no archive":         {[]string{base + "/page", "--sha256", sumOf([]byte("<html>"))}, "it is no .tar, .tar.gz or .zip"},
 		"not there":          {[]string{base + "/none", "--sha256", sumOf(nil)}, "404"},
 		"too large":          {[]string{base + "/my-vad.zip", "--sha256", sumOf(archive), "--max-bytes", "1000"}, "larger than 1000 bytes"},
-		"unpacked too large": {[]string{base + "/my-vad.zip", "--sha256", sumOf(archive), "--max-bytes", fmt.Sprint(len(archive) + 100)}, "larger unpacked than may be"},
+		"unpacked too large": {[]string{base + "/my-vad.zip", "--sha256", sumOf(archive), "--max-bytes", fmt.Sprint(len(archive) + 100)}, "larger unpacked than"},
 		"scheme":             {[]string{"ftp://example.org/x.zip", "--sha256", sumOf(nil)}, `scheme "ftp" is none of https, http, gs, s3`},
 		"changed files":      {[]string{spoilt}, "files.model.onnx: the file has sha256"},
+		"hash of a folder":   {[]string{mine, "--sha256", sumOf(archive)}, "a folder has none"},
+		"files of a folder":  {[]string{mine, "--sha256", "model.onnx=" + sumOf(nil)}, "files are named for a public model alone"},
+		"from, of a folder":  {[]string{mine, "--from", "x"}, "it is for a public model's name alone"},
+		"a manifest":         {[]string{filepath.Join(mine, "model.yaml")}, "name the folder with its model.yaml"},
+		"a family of none":   {[]string{ownModel(t, "earshot-vad", "my-vad", "family: frame-classifier", "family: crystal-ball")}, "can be one of frame-classifier, silero"},
+		"a task of none":     {[]string{ownModel(t, "earshot-vad", "my-vad", "task: speech", "task: weather")}, `a task is one of ads, highlight`},
+		"no folder":          {[]string{filepath.Join(mine, "none")}, "none: no such file or folder\n"},
+		"an empty folder":    {[]string{t.TempDir()}, "docs/models.md says how to write a model.yaml"},
+		"no bytes":           {[]string{mine, "--max-bytes", "0"}, "--max-bytes 0: want 1 or more"},
+		"a file it lacks":    {[]string{"whisper-tiny", "--sha256", "encodr.onnx=" + sumOf(nil)}, `no file "encodr.onnx" in the manifest (has decoder_model_merged.onnx, `},
+		"hash of what":       {[]string{"whisper-tiny", "--sha256", sumOf(nil)}, "of which file? Give --sha256 FILE=HEX (it has decoder_model_merged.onnx, "},
+		"a wheel's hash":     {[]string{"silero-vad", "--from", wheel, "--sha256", sumOf(nil)}, "is expected"},
+		"of a package":       {[]string{"silero-vad"}, "pip download --no-deps silero-vad"},
+		"a pointer":          {[]string{"silero-vad", "--from", pointers}, "is expected"},
+		"an LFS pointer":     {[]string{"whisper-tiny", "--from", pointers}, "the file is a pointer of Git LFS, not the file itself"},
 		"a name":             {[]string{"whisper-gigantic"}, "no ready manifest (has "},
 		"secrets":            {[]string{"https://user:hunter2@example.org/x.zip?token=hunter2"}, "--sha256 HEX is missing"},
 	} {

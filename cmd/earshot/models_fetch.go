@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 
 	"github.com/earshot-fm/earshot/audio/enclosure"
 )
@@ -80,6 +81,9 @@ func (s *adding) fetchObject(ctx context.Context, u *url.URL, to string) (err er
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	r, err := b.NewReader(ctx, strings.TrimPrefix(path.Clean(u.Path), "/"), nil)
+	if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+		err = fmt.Errorf("%w (credentials are the environment's; a bucket that is open to all needs none: add ?anonymous=true)", err)
+	}
 	if err != nil {
 		return err
 	}

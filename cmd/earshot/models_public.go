@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/url"
 	"os"
@@ -45,15 +46,18 @@ func (a *app) listPublic() error {
 
 // public brings the files of a ready manifest.
 func (s *adding) public(ctx context.Context, name string) (string, error) {
+	if strings.ContainsAny(name, `/\`) {
+		return "", exit(exitUsage, errors.New("no such file or folder"))
+	}
 	m, err := public.Get(name)
 	if err != nil {
 		return "", exit(exitUsage, fmt.Errorf("no such file or folder, and %w", err))
 	}
-	delete(s.sums, "") // that of an archive
 	local, isFolder, err := s.localSource(m)
 	if err != nil {
 		return "", err
 	}
+	delete(s.sums, "") // that of an archive
 	// A folder's files are the user's own; what they hash to is printed in the
 	// manifest that is made of them.
 	if isFolder {
@@ -65,16 +69,20 @@ func (s *adding) public(ctx context.Context, name string) (string, error) {
 			s.sums[f] = sum
 		}
 	}
-	base := cmp.Or(s.from, s.hubAddress(m))
-	if missing := m.Missing(s.sums); len(missing) > 0 {
-		return "", exit(exitUsage, unknownSums(m, missing, base))
-	}
+	// It names files that the model does not have before those that have no hash.
 	manifest, err := m.Manifest(s.sums)
 	if err != nil {
 		return "", exit(exitUsage, err)
 	}
+	base := cmp.Or(s.from, s.hubAddress(m))
+	if missing := m.Missing(s.sums); len(missing) > 0 {
+		return "", exit(exitUsage, unknownSums(m, missing, base))
+	}
+	if base == "" && m.Source.Repository == "" {
+		return "", exit(exitUsage, fmt.Errorf("no hub has it: %s", cmp.Or(m.Source.Note, m.Source.Export)))
+	}
 	if base == "" {
-		return "", exit(exitUsage, fmt.Errorf("no place to fetch it from: give --from (a folder, an archive or an address with its files), or --hub (or models.hub in the configuration) with the address of the hub that has the repository %s", cmp.Or(m.Source.Repository, "of package "+m.Source.Package)))
+		return "", exit(exitUsage, fmt.Errorf("no place to fetch it from: give --from (a folder, an archive or an address with its files), or --hub (or models.hub in the configuration) with the address of the hub that has the repository %s", m.Source.Repository))
 	}
 	folder := filepath.Join(s.tmp, "model")
 	if err := os.Mkdir(folder, 0o755); err != nil {
@@ -113,15 +121,24 @@ func (s *adding) public(ctx context.Context, name string) (string, error) {
 // --from itself, or the archive it names, unpacked; empty when they have to be
 // fetched one by one.
 func (s *adding) localSource(m *public.Model) (folder string, own bool, err error) {
-	if s.from == "" || strings.Contains(s.from, "://") {
+	want := s.sums[""]
+	var info fs.FileInfo
+	if s.from != "" && !strings.Contains(s.from, "://") {
+		if info, err = os.Stat(s.from); err != nil {
+			return "", false, exit(exitUsage, fmt.Errorf("--from: %w", err))
+		}
+	}
+	switch {
+	case want != "" && (info == nil || info.IsDir()):
+		return "", false, exit(exitUsage, fmt.Errorf("--sha256 %s: of which file? Give --sha256 FILE=HEX (it has %s)", want, strings.Join(slices.Sorted(maps.Keys(m.Files)), ", ")))
+	case info == nil:
 		return "", false, nil
-	}
-	info, err := os.Stat(s.from)
-	if err != nil {
-		return "", false, exit(exitUsage, fmt.Errorf("--from: %w", err))
-	}
-	if info.IsDir() {
+	case info.IsDir():
 		return s.from, true, nil
+	case want != "":
+		if err := checkSum(s.from, want); err != nil {
+			return "", false, err
+		}
 	}
 	unpacked := filepath.Join(s.tmp, "unpacked")
 	if err := os.Mkdir(unpacked, 0o755); err != nil {

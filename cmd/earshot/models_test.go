@@ -77,6 +77,9 @@ func TestWhatModelsOfTheCommandLineCannotBe(t *testing.T) {
 			t.Errorf("verify: exit code %d, %s\nwant %s", code, stderr, want)
 		}
 	}
+	if _, stderr, code := command(t, "models", "show", one); code != exitUsage || !strings.Contains(stderr, one+" is a folder: give it as --models "+one) {
+		t.Errorf("show: exit code %d, %s", code, stderr)
+	}
 	want := `other@1 is of family "crystal-ball", and a model for speech can be one of`
 	if _, stderr, _ := command(t, "models", "verify", "--models", other); !strings.Contains(stderr, want) {
 		t.Errorf("family: %s", stderr)

@@ -166,10 +166,10 @@ func (p *pipeline) fetcher() fetching {
 	return fetching{f, p.config.Fetch.LocalFiles}
 }
 
-// documents reads transcripts and chapters: a word a second for a day is less.
+// documents reads transcripts and chapters.
 func (p *pipeline) documents() documents {
 	o := p.config.Fetch.options()
-	o.MaxBytes, o.Timeout, o.Attempts = 16<<20, 30*time.Second, 2
+	o.MaxBytes, o.Timeout, o.Attempts, o.Compressed = maxDocument, 30*time.Second, 2, true
 	f := enclosure.New(o)
 	p.closers = append(p.closers, func(context.Context) error { f.Close(); return nil })
 	return documents{f, p.layout.scratch}

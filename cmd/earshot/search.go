@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -50,7 +52,11 @@ excludes.`,
 			if err != nil {
 				return err
 			}
-			idx, err := sqlite.Open(cmd.Context(), cfg.layout(state).index)
+			file := cfg.layout(state).index
+			if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+				return exit(exitUsage, fmt.Errorf("search: no index is there yet (%s): enrich an episode first, or name another folder with --state", file))
+			}
+			idx, err := sqlite.Open(cmd.Context(), file)
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ import (
 
 func newStream(a *app) *cobra.Command {
 	var feeds []string
-	var untilEmpty bool
+	var untilEmpty, localFiles bool
 	var dieAt string
 	c := &cobra.Command{
 		Use:   "stream",
@@ -50,6 +51,7 @@ second signal ends at once; nothing is lost by that either.`,
 			if err != nil {
 				return exit(exitUsage, err)
 			}
+			cfg.Fetch.LocalFiles = cfg.Fetch.LocalFiles || localFiles
 			p, err := openPipeline(ctx, cfg, state)
 			if err != nil {
 				return err
@@ -68,6 +70,7 @@ second signal ends at once; nothing is lost by that either.`,
 	f := c.Flags()
 	f.StringArrayVar(&feeds, "feed", nil, "address of an RSS feed to poll; may be repeated")
 	f.BoolVar(&untilEmpty, "until-empty", false, "end when the queue is empty (and each feed was polled once)")
+	f.BoolVar(&localFiles, "local-files", false, "take files of this machine that were submitted (fetch.local_files of the configuration)")
 	f.StringVar(&dieAt, "die-at", "", "kill this process at NODE:started, NODE:stopped or verdict, the n-th time: decode:started:3")
 	_ = f.MarkHidden("die-at") // for the kill test
 	return c
@@ -177,8 +180,15 @@ func verdictError(err error) error {
 	if t, ok := errors.AsType[*enclosure.TransientError](err); ok && t.RetryAfter > 0 {
 		return workers.RetryAfter(t.RetryAfter, err)
 	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return workers.RetryAfter(fullDiskWait, fmt.Errorf("%w: make room", err))
+	}
 	return err
 }
+
+// fullDiskWait leaves whoever looks after a full disk some time before it makes
+// dead letters of all that is in the queue.
+const fullDiskWait = 10 * time.Minute
 
 // verdict prints what became of a delivery.
 func (s *streamer) verdict(d workers.Delivery, v workers.Verdict, took time.Duration) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -52,6 +54,10 @@ func newSubmit(a *app) *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, q.Close()) }()
+			local := func(ev episode.Event) bool { return strings.HasPrefix(ev.Enclosure.URL, "file:") }
+			if !cfg.Fetch.LocalFiles && slices.ContainsFunc(events, local) {
+				fmt.Fprintln(a.err, "earshot: files of this machine are taken by 'earshot stream --local-files' alone, or with fetch.local_files in the configuration")
+			}
 			for _, ev := range events {
 				if backlog {
 					ev.Priority = episode.Backlog

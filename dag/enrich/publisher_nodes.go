@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/earshot-fm/earshot/dag"
 	"github.com/earshot-fm/earshot/dag/episode"
@@ -54,10 +55,7 @@ func (g *nodes) publisherTranscript(ctx context.Context, t *dag.Task) (io.Reader
 	if g.transcriptOptions.Publisher == publisherFallback && g.ports.Transcript != nil && slices.Contains(g.ports.Transcript.Languages(), language.Code) {
 		return nil, dag.LastingGap("the language %q is recognised", language.Code)
 	}
-	links := slices.DeleteFunc(given.Links, func(l episode.Link) bool { return captionRank(l) < 0 })
-	if len(links) == 0 {
-		return nil, dag.LastingGap("the publisher gives none with times")
-	}
+	links := given.Links
 	slices.SortStableFunc(links, func(a, b episode.Link) int {
 		return cmp.Or(cmp.Compare(otherLanguage(a.Language, language.Code), otherLanguage(b.Language, language.Code)), cmp.Compare(captionRank(b), captionRank(a)))
 	})
@@ -73,7 +71,13 @@ func (g *nodes) publisherTranscript(ctx context.Context, t *dag.Task) (io.Reader
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		problems = append(problems, err)
+		if errors.Is(err, episode.ErrNoCaptions) && captionRank(l) < 0 {
+			continue // text to read was promised, and no times
+		}
+		problems = append(problems, fmt.Errorf("%s: %w", cmp.Or(l.Type, "no type"), err))
+	}
+	if len(problems) == 0 {
+		return nil, dag.LastingGap("the publisher gives none with times")
 	}
 	return nil, documentGap(t, problems...)
 }
@@ -141,8 +145,9 @@ func publisherWarnings(t *dag.Task) []episode.Warning {
 	return out
 }
 
-// captionRank orders a feed's links by how well their types hold times; below
-// zero are those that hold none.
+// captionRank orders a feed's links by how well their types hold times. Those
+// below zero are for reading, and looked at last: some publishers call every
+// text so.
 func captionRank(l episode.Link) int {
 	switch kind, _, _ := strings.Cut(strings.ToLower(l.Type), ";"); strings.TrimSpace(kind) {
 	case "application/json", "application/vnd.podcasting+json":
@@ -179,6 +184,7 @@ func (c *captions) misfit(language episode.Language, speech []episode.Span, dura
 		return fmt.Sprintf("it is in %q, and %q is spoken", c.Language, language.Code)
 	}
 	last := c.Segments[len(c.Segments)-1].End
+	characters := 0
 	tolerance := max(10, 0.02*duration)
 	if last > duration+2 {
 		return fmt.Sprintf("it goes on to %.0f s, and the audio ends at %.0f s", float64(last), float64(duration))
@@ -186,15 +192,26 @@ func (c *captions) misfit(language episode.Language, speech []episode.Span, dura
 	if end := speech[len(speech)-1].End; last < end-tolerance {
 		return fmt.Sprintf("it ends at %.0f s, and somebody speaks until %.0f s", float64(last), float64(end))
 	}
-	var said, spoken episode.Seconds
+	var said, spoken, heard episode.Seconds
+	for _, v := range speech {
+		heard += v.Len()
+	}
 	for _, s := range c.Segments {
 		said += s.Len()
+		characters += utf8.RuneCountInString(s.Text)
 		for _, v := range speech {
 			spoken += s.Overlap(v)
 		}
 	}
-	if spoken < said/2 {
+	// Slow speech has four characters a second in Chinese and ten in English; no
+	// one says fifty.
+	switch rate := float64(characters) / float64(heard); {
+	case spoken < said/2:
 		return fmt.Sprintf("somebody speaks in %.0f %% of its time", 100*float64(spoken/said))
+	case rate < 1:
+		return fmt.Sprintf("it has %d characters for %.0f s of speech", characters, float64(heard))
+	case rate > 50:
+		return fmt.Sprintf("nobody can say its %d characters in %.0f s of speech", characters, float64(heard))
 	}
 	return ""
 }

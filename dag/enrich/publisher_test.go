@@ -59,6 +59,11 @@ func TestThePublishersTranscriptStandsIn(t *testing.T) {
 		"a web page":              {"en", "prefer", vtt, documents{"t.vtt": "<html>"}, "recognised", "", "what the publisher gives cannot be used"},
 		"a little too long":       {"en", "prefer", vtt, documents{"t.vtt": told(0, 200) + "\n03:19.000 --> 03:21.000\nlate words\n\n03:21.000 --> 03:22.000\ntoo late\n"}, "publisher", "", ""},
 		"no times":                {"en", "prefer", []episode.Link{{URL: "t.html", Type: "text/html"}}, documents{"t.html": "<p>text"}, "recognised", "", ""},
+		"called plain text":       {"en", "prefer", []episode.Link{{URL: "t", Type: "text/plain"}}, documents{"t": told(0, 200)}, "publisher", "", ""},
+		"called bytes":            {"en", "prefer", []episode.Link{{URL: "t", Type: "application/octet-stream"}}, documents{"t": told(0, 200)}, "publisher", "", ""},
+		"called HTML, not there":  {"en", "prefer", []episode.Link{{URL: "t", Type: "text/html"}}, documents{}, "recognised", "", "what the publisher gives cannot be used"},
+		"a line for all":          {"en", "prefer", vtt, documents{"t.vtt": "WEBVTT\n\n00:00.000 --> 03:20.000\n[Music]\n"}, "recognised", "", "it has 7 characters for 160 s of speech"},
+		"a book":                  {"en", "prefer", vtt, documents{"t.vtt": "WEBVTT\n\n00:00.000 --> 03:20.000\n" + strings.Repeat("words ", 2000) + "\n"}, "recognised", "", "nobody can say its 11999 characters in 160 s of speech"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSetup(t)

@@ -1,6 +1,7 @@
 package episode
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,8 +12,11 @@ import (
 // chapters.
 var ErrNoChapters = errors.New("chapters: nothing to read")
 
-// maxChapters bounds what a document may hold.
-const maxChapters = 1000
+// maxChapters and longestTitle, in bytes, bound what a document may hold.
+const (
+	maxChapters  = 1000
+	longestTitle = 2000
+)
 
 // ReadChapters reads a publisher's chapters: Podcasting 2.0's JSON, version
 // 1.2. Chapters are in order, each with a title; those that the publisher
@@ -21,8 +25,8 @@ func ReadChapters(doc []byte) ([]Chapter, error) {
 	var d struct {
 		Chapters []struct {
 			StartTime jsonTime `json:"startTime"`
-			Title     string   `json:"title"`
-			TOC       *bool    `json:"toc"`
+			Title     jsonText `json:"title"`
+			TOC       jsonText `json:"toc"`
 		} `json:"chapters"`
 	}
 	if err := json.Unmarshal([]byte(DocumentText(doc)), &d); err != nil {
@@ -33,21 +37,16 @@ func ReadChapters(doc []byte) ([]Chapter, error) {
 	}
 	var out []Chapter
 	for _, c := range d.Chapters {
-		if title := plain(markup.ReplaceAllString(c.Title, "")); title != "" && c.StartTime.seconds >= 0 && (c.TOC == nil || *c.TOC) {
-			out = append(out, Chapter{Start: Seconds(c.StartTime.seconds), Title: title})
+		title := plain(markup.ReplaceAllString(string(c.Title), ""))
+		start := Seconds(c.StartTime.seconds)
+		if title == "" || len(title) > longestTitle || !(start >= 0 && start <= latest) || c.TOC == "false" {
+			continue
 		}
+		out = append(out, Chapter{Start: start, Title: title})
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("%w: none has a title and a time", ErrNoChapters)
 	}
-	slices.SortStableFunc(out, func(a, b Chapter) int {
-		switch {
-		case a.Start < b.Start:
-			return -1
-		case a.Start > b.Start:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(out, func(a, b Chapter) int { return cmp.Compare(a.Start, b.Start) })
 	return slices.CompactFunc(out, func(a, b Chapter) bool { return a.Start == b.Start }), nil
 }

@@ -72,6 +72,10 @@ func (s Score) MarshalJSON() ([]byte, error) {
 }
 
 func round(f, unit float64) float64 {
+	const whole = 1 << 52 // has no fraction to round, and times unit it may be infinite
+	if math.Abs(f) >= whole {
+		return f
+	}
 	r := math.Round(f*unit) / unit
 	if r == 0 {
 		return 0 // never "-0"
@@ -87,6 +91,13 @@ type Span struct {
 
 // Len is the span's length, never negative.
 func (s Span) Len() Seconds { return max(0, s.End-s.Start) }
+
+// latest is where a time is no time any more, but a mistake.
+const latest Seconds = 10_000 * 3600
+
+// Possible says whether the span can lie in an episode: it has a length, and
+// is neither before the beginning nor where no episode reaches.
+func (s Span) Possible() bool { return s.Start >= 0 && s.Start < s.End && s.End <= latest }
 
 // Overlap is the length that s and t share.
 func (s Span) Overlap(t Span) Seconds {

@@ -70,12 +70,25 @@ func TestEventsAreChecked(t *testing.T) {
 	}
 	for field, spoil := range map[string]func(*Event){
 		"id": func(e *Event) { e.ID = "" }, "revision": func(e *Event) { e.Revision = 0 },
+		"id: \"../../x\"": func(e *Event) { e.ID = "../../x" }, "id: \"..\"": func(e *Event) { e.ID = ".." }, `id: "a\\`: func(e *Event) { e.ID = "a\\b" },
+		"id: \"xxx": func(e *Event) { e.ID = ID(strings.Repeat("x", 129)) }, `id: "a\x00`: func(e *Event) { e.ID = "a\x00" },
+		"soundbites[1]": func(e *Event) { e.Soundbites = []Soundbite{{Span: Span{1, 2}}, {Span: Span{1, 1e307}}} },
 		"enclosure.url": func(e *Event) { e.Enclosure.URL = "" }, "priority": func(e *Event) { e.Priority = "soon" },
 	} {
 		e := good
 		spoil(&e)
 		if err := e.Check(); err == nil || !strings.Contains(err.Error(), "event: "+field) {
 			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestTimesOfAnySizeAreJSON(t *testing.T) {
+	for _, s := range []Seconds{1.0005, 4.5e15, 1e300, -1e307, math.MaxFloat64} {
+		b, err := json.Marshal(s)
+		var back float64
+		if err != nil || json.Unmarshal(b, &back) != nil || math.Abs(back-float64(s)) > 0.001 {
+			t.Errorf("%v: %s, %v", float64(s), b, err)
 		}
 	}
 }

@@ -2,7 +2,9 @@ package episode
 
 import (
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Priority is the lane an event travels in.
@@ -39,6 +41,9 @@ func (e *Event) Check() error {
 	switch {
 	case e.ID == "":
 		return fmt.Errorf("event: id: missing")
+	case len(e.ID) > longestID || strings.ContainsFunc(string(e.ID), func(r rune) bool { return r == '/' || r == '\\' || unicode.IsControl(r) }) || strings.Trim(string(e.ID), ".") == "":
+		// Files and objects are named by it.
+		return fmt.Errorf("event: id: %.60q is no episode id: want up to %d characters without slashes", e.ID, longestID)
 	case e.Revision <= 0:
 		return fmt.Errorf("event: revision: %d is no time in milliseconds", e.Revision)
 	case e.Enclosure.URL == "":
@@ -46,8 +51,15 @@ func (e *Event) Check() error {
 	case e.Priority != "" && e.Priority != Live && e.Priority != Backlog:
 		return fmt.Errorf("event: priority: %q is neither %q nor %q", e.Priority, Live, Backlog)
 	}
+	for i, s := range e.Soundbites {
+		if !s.Possible() {
+			return fmt.Errorf("event: soundbites[%d]: no episode has a span from %v to %v", i, float64(s.Start), float64(s.End))
+		}
+	}
 	return nil
 }
+
+const longestID = 128
 
 // Control steers what a run does. The zero value asks for everything.
 type Control struct {

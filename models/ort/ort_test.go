@@ -145,7 +145,11 @@ func TestOpenRefuses(t *testing.T) {
 		"other files": {graph(t, "external.onnx"), "cpu", "weights.bin"},
 		"no model":    {[]byte("<html>"), "cpu", "not an ONNX model"},
 		"truncated":   {graph(t, "affine.onnx")[:40], "cpu", "not an ONNX model"},
-		"device":      {graph(t, "affine.onnx"), "cuda:0", "no such device (this runtime has cpu)"},
+		// The last of a field counts: onnx.proto's ir_version is 1, and the
+		// version of an opset_import (8) is 2.
+		"a later IR":    {append(graph(t, "affine.onnx"), 0x08, 99), "cpu", "set an older ir_version (onnxruntime 1."},
+		"a later opset": {append([]byte{0x42, 2, 0x10, 99}, graph(t, "affine.onnx")...), "cpu", "with an older opset (onnxruntime 1."},
+		"device":        {graph(t, "affine.onnx"), "cuda:0", "no such device (this runtime has cpu)"},
 	} {
 		if _, err := r.Open(t.Context(), c.graph, c.device); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)

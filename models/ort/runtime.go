@@ -154,10 +154,25 @@ func (r *Runtime) open(ctx context.Context, graph []byte, folder, device string)
 	}
 	native, err := onnx.NewDynamicAdvancedSessionWithONNXData(graph, names(ports.Inputs), names(ports.Outputs), options)
 	if err != nil {
-		return nil, fmt.Errorf("ort: open a session on %s: %w", device, classify(err))
+		return nil, fmt.Errorf("ort: open a session on %s: %w", device, unopened(err))
 	}
 	live.Add(1)
 	return &session{native: native, inputs: ports.Inputs, outputs: ports.Outputs}, nil
+}
+
+// unopened says what to do about a graph that onnxruntime does not know how to
+// run; it gives its reasons as text only, with its own source lines.
+func unopened(err error) error {
+	for _, known := range []struct{ sign, advice string }{
+		{"under development", "export the graph again with an older opset"},
+		{"Unsupported model IR version", "export the graph again with an older version of onnx, or set an older ir_version"},
+		{"is not a registered function/op", "export the graph without operators of its own"},
+	} {
+		if strings.Contains(err.Error(), known.sign) {
+			return fmt.Errorf("%s (onnxruntime %s): %w", known.advice, onnx.GetVersion(), err)
+		}
+	}
+	return classify(err)
 }
 
 func (r *Runtime) sessionOptions(device string) (_ *onnx.SessionOptions, err error) {

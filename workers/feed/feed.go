@@ -9,7 +9,6 @@ package feed
 import (
 	"fmt"
 	"io"
-	"math"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -226,14 +225,11 @@ func soundbites(tags []ext.Extension) (bites []episode.Soundbite) {
 	for _, tag := range tags {
 		start, err1 := strconv.ParseFloat(strings.TrimSpace(tag.Attrs["startTime"]), 64)
 		length, err2 := strconv.ParseFloat(strings.TrimSpace(tag.Attrs["duration"]), 64)
-		end := start + length
-		if err1 != nil || err2 != nil || !(start >= 0 && length > 0) || math.IsInf(end, 0) || len(bites) == maxLinks {
+		span := episode.Span{Start: episode.Seconds(start), End: episode.Seconds(start + length)}
+		if err1 != nil || err2 != nil || !span.Possible() || len(bites) == maxLinks {
 			continue
 		}
-		bites = append(bites, episode.Soundbite{
-			Span:  episode.Span{Start: episode.Seconds(start), End: episode.Seconds(end)},
-			Title: clean(tag.Value),
-		})
+		bites = append(bites, episode.Soundbite{Span: span, Title: clean(tag.Value)})
 	}
 	return bites
 }

@@ -38,7 +38,7 @@ func TestAWholeItem(t *testing.T) {
 		`<description><![CDATA[<p>First <b>par</b>agraph.</p><p>Second &amp; last</p><script>x()</script>]]></description>`,
 		audio,
 		`<itunes:explicit>no</itunes:explicit>`,
-		`<podcast:soundbite startTime="73.5" duration="60">The goal</podcast:soundbite><podcast:soundbite startTime="-1" duration="60"/><podcast:soundbite startTime="NaN" duration="1"/>`,
+		`<podcast:soundbite startTime="73.5" duration="60">The goal</podcast:soundbite><podcast:soundbite startTime="-1" duration="60"/><podcast:soundbite startTime="NaN" duration="1"/><podcast:soundbite startTime="1e307" duration="1"/>`,
 		`<podcast:transcript url="/t.vtt" type="text/vtt" language="en"/><podcast:chapters url="c.json" type="application/json+chapters"/>`,
 	)))
 	no := false
@@ -178,6 +178,7 @@ func TestHugeFeedsAreBounded(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(rss(item(audio, `<guid>1</guid><description>&lt;p&gt;x</description><podcast:soundbite startTime="1" duration="2"/>`)))
+	f.Add(rss(item(audio, `<guid>2</guid><pubDate>Fri, 31 Dec 2199 23:59:59 -2300</pubDate><podcast:soundbite startTime="1e307" duration="2"/>`)))
 	f.Add(`{"version":"https://jsonfeed.org/version/1","items":[{"attachments":[{"url":"/a.mp3"}]}]}`)
 	f.Add(`<feed xmlns="http://www.w3.org/2005/Atom"><entry><link rel="enclosure" href="a"/></entry></feed>`)
 	f.Fuzz(func(t *testing.T, body string) {

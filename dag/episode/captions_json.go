@@ -1,0 +1,102 @@
+package episode
+
+import (
+	"encoding/json"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// jsonCues reads {"segments": [{startTime, endTime, body, speaker}]} of
+// Podcasting 2.0, and [{start, end, text}] with or without an object around it.
+func jsonCues(doc string) ([]cue, error) {
+	type entry struct {
+		StartTime jsonTime `json:"startTime"`
+		EndTime   jsonTime `json:"endTime"`
+		Start     jsonTime `json:"start"`
+		End       jsonTime `json:"end"`
+		Body      jsonText `json:"body"`
+		Text      jsonText `json:"text"`
+		Speaker   jsonText `json:"speaker"`
+	}
+	var whole struct {
+		Segments []entry `json:"segments"`
+	}
+	var err error
+	if doc[0] == '[' {
+		err = json.Unmarshal([]byte(doc), &whole.Segments)
+	} else {
+		err = json.Unmarshal([]byte(doc), &whole)
+	}
+	if err != nil {
+		return nil, err
+	}
+	cues := make([]cue, 0, len(whole.Segments))
+	for _, e := range whole.Segments {
+		c := cue{text: plain(markup.ReplaceAllString(string(e.Body)+" "+string(e.Text), "")), speaker: string(e.Speaker)}
+		// NaN, of a time that is none, prevails.
+		c.Start = Seconds(max(e.StartTime.seconds, e.Start.seconds))
+		c.End = Seconds(max(e.EndTime.seconds, e.End.seconds))
+		cues = append(cues, c)
+	}
+	endAtNext(cues)
+	return cues, nil
+}
+
+// endAtNext has cues that do not say when they end do so where the next begins.
+func endAtNext(cues []cue) {
+	slices.SortStableFunc(cues, byStart)
+	for i := range cues {
+		c := &cues[i]
+		if c.End != 0 && c.End > c.Start {
+			continue
+		}
+		c.End = c.Start + likelyLength(c.text)
+		if i+1 < len(cues) && cues[i+1].Start > c.Start {
+			c.End = min(cues[i+1].Start, c.End)
+		}
+	}
+}
+
+// jsonTime reads seconds as a number, or as a text that is a number or a clock
+// time. What is neither is NaN: one such entry does not spoil a document.
+type jsonTime struct{ seconds float64 }
+
+func (t *jsonTime) UnmarshalJSON(b []byte) error {
+	s := strings.Trim(string(b), `" `)
+	if s == "" || s == "null" {
+		return nil
+	}
+	if m := clockForm.FindStringSubmatch(s); m != nil {
+		t.seconds = float64(clockTime(m[1:5]))
+		return nil
+	}
+	f, err := strconv.ParseFloat(strings.Replace(s, ",", ".", 1), 64)
+	if err != nil || math.IsInf(f, 0) {
+		f = math.NaN()
+	}
+	t.seconds = f
+	return nil
+}
+
+var clockForm = regexp.MustCompile(`^` + timeForm + `$`)
+
+// jsonText reads a text, or a number or truth value where a text belongs: a
+// speaker's number, a word that is one. Anything else is no text.
+type jsonText string
+
+func (t *jsonText) UnmarshalJSON(b []byte) error {
+	var s string
+	switch c := b[0]; {
+	case c == '"':
+		if err := json.Unmarshal(b, &s); err != nil {
+			return err
+		}
+		*t = jsonText(s)
+	case c != '{' && c != '[' && c != 'n':
+		*t = jsonText(b)
+	}
+	return nil
+}
