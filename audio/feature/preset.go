@@ -76,11 +76,7 @@ func (f *FrontEnd) appendCentred(logmel, samples []float32) []float32 {
 	}
 	w := f.scratch.Get().(*workspace)
 	defer f.scratch.Put(w)
-	for i := range frames {
-		at := i * c.Hop
-		logmel = f.appendFrame(logmel, padded[at:at+c.Window], w)
-	}
-	return logmel
+	return f.append(logmel, padded, frames, w)
 }
 
 // emphasise is NeMo's pre-emphasis, x[i] - 0.97·x[i-1]; the first sample stays.
