@@ -88,7 +88,12 @@ func (f *FrontEnd) mustStream() {
 // row: padded, transformed and normalised as the kind says (see Config).
 // samples: mono, at the configured rate, [-1, 1].
 func (f *FrontEnd) Item(samples []float32) []float32 {
-	logmel := make([]float32, 0, f.config.Frames(len(samples))*f.config.Mels)
+	return f.item(nil, samples)
+}
+
+// item is Item in a slice's room.
+func (f *FrontEnd) item(logmel, samples []float32) []float32 {
+	logmel = slices.Grow(logmel[:0], f.config.Frames(len(samples))*f.config.Mels)
 	if f.config.Streams() {
 		logmel = f.AppendFrames(logmel, samples)
 	} else {
@@ -100,7 +105,10 @@ func (f *FrontEnd) Item(samples []float32) []float32 {
 
 // ItemByMel is Item the other way round: [mels, frames].
 func (f *FrontEnd) ItemByMel(samples []float32) []float32 {
-	logmel, mels := f.Item(samples), f.config.Mels
+	w := f.scratch.Get().(*workspace)
+	defer f.scratch.Put(w)
+	w.logmel = f.item(w.logmel, samples)
+	logmel, mels := w.logmel, f.config.Mels
 	frames := len(logmel) / mels
 	out := make([]float32, len(logmel))
 	for at := 0; at < frames; at += 16 { // a few rows at a time stay in the cache

@@ -129,19 +129,25 @@ INLINE void spectra(int half, const double *split, const lanes *z, lanes *power)
     }
 }
 
-// logarithms is ln x within 1e-11: x = 2^e·m, m by the table's nearest value, the
-// rest by its series. What is zero, denormal, negative or no number is log's.
-INLINE void logarithms(lanes *x, const double *inverse, const double *table) {
-    wholes bits = (wholes)*x, exponent = bits >> 52, i = bits >> 44 & 255;
-    lanes m = (lanes)((bits & 0xfffffffffffff) | 0x3ff0000000000000);
-    lanes r = m * (lanes){inverse[i[0]], inverse[i[1]], inverse[i[2]], inverse[i[3]]} - 1;
-    // A whole number in the last bits of 2^52 is that much more than it.
-    lanes e = (lanes)(exponent | 0x4330000000000000) - (0x1p52 + 1023);
-    lanes y = e * 0x1.62e42fefa39efp-1 + (lanes){table[i[0]], table[i[1]], table[i[2]], table[i[3]]} +
-              r * (1 - r * (0.5 - r * (1.0 / 3)));
-    for (int j = 0; j < EARSHOT_LANES; j++)
-        if (exponent[j] < 1 || exponent[j] > 0x7fe) y[j] = log((*x)[j]);
-    *x = y;
+// logarithms makes ln x, within 1e-11, of n vectors: x = 2^e·m, m by the nearest
+// of the table's pairs (its inverse and its logarithm), the rest by its series.
+// What is zero, denormal, negative or no number is log's.
+INLINE void logarithms(const lanes *x, lanes *y, int n, const double *pairs) {
+    wholes odd = {0};
+    for (int i = 0; i < n; i++) {
+        wholes bits = (wholes)x[i], exponent = bits >> 52, place = bits >> 43 & 510;
+        odd |= (exponent < 1) | (exponent > 0x7fe);
+        const double *p0 = pairs + place[0], *p1 = pairs + place[1], *p2 = pairs + place[2], *p3 = pairs + place[3];
+        lanes m = (lanes)((bits & 0xfffffffffffff) | 0x3ff0000000000000);
+        lanes r = m * (lanes){p0[0], p1[0], p2[0], p3[0]} - 1;
+        // A whole number in the last bits of 2^52 is that much more than it.
+        lanes e = (lanes)(exponent | 0x4330000000000000) - (0x1p52 + 1023);
+        y[i] = e * 0x1.62e42fefa39efp-1 + (lanes){p0[1], p1[1], p2[1], p3[1]} + r * (1 - r * (0.5 - r * (1.0 / 3)));
+    }
+    if (!(odd[0] | odd[1] | odd[2] | odd[3])) return;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < EARSHOT_LANES; j++)
+            if (!(x[i][j] >= 0x1p-1022 && x[i][j] <= 0x1.fffffffffffffp1023)) y[i][j] = log(x[i][j]);
 }
 
 INLINE void frames(const int32_t *shape, const double *tables, const float *samples, const int64_t *at, double floor,
@@ -149,8 +155,9 @@ INLINE void frames(const int32_t *shape, const double *tables, const float *samp
     const int half = shape[0], window = shape[1], mels = shape[2], passes = shape[3];
     const int32_t *radices = shape + 4, *edges = radices + passes;
     const double *twiddle = tables + window, *split = twiddle + 2 * half, *rise = split + 2 * (half / 2 + 1);
-    const double *fall = rise + half + 1, *inverse = fall + half + 1, *table = inverse + 256;
-    lanes *x = (lanes *)scratch, *y = x + 2 * half, *power = y + 2 * half;
+    const double *fall = rise + half + 1, *pairs = fall + half + 1;
+    const int size = 2 * half > mels ? 2 * half : mels;
+    lanes *x = (lanes *)scratch, *y = x + size, *power = y + size;
 
     const float *s0 = samples + at[0], *s1 = samples + at[1], *s2 = samples + at[2], *s3 = samples + at[3];
     for (int i = 0; i < window; i++) x[i] = (lanes){s0[i], s1[i], s2[i], s3[i]} * tables[i];
@@ -170,7 +177,7 @@ INLINE void frames(const int32_t *shape, const double *tables, const float *samp
     spectra(half, split, x, power);
 
     // Between two corners each bin adds to the channel that rises there and to the one that falls.
-    lanes rising = {0};
+    lanes *channels = y, *logs = x, rising = {0}, low = (lanes){0} + floor;
     for (int i = 0; i <= mels; i++) {
         lanes up = {0}, down = {0};
         for (int k = edges[i]; k < edges[i + 1]; k++) {
@@ -180,16 +187,14 @@ INLINE void frames(const int32_t *shape, const double *tables, const float *samp
         lanes channel = rising + down;
         rising = up;
         if (i == 0) continue;
-        if (unit == 0) {
-            channel += floor;
-            logarithms(&channel, inverse, table);
-        } else {
-            wholes low = channel < floor;
-            channel = (lanes)((wholes)channel & ~low | (wholes)((lanes){0} + floor) & low);
-            logarithms(&channel, inverse, table);
-            channel *= unit;
-        }
-        for (int j = 0; j < EARSHOT_LANES; j++) out[row[j] + i - 1] = (float)channel[j];
+        wholes below = unit == 0 ? (wholes){0} : channel < low;
+        if (unit == 0) channel += low;
+        channels[i - 1] = (lanes)(((wholes)channel & ~below) | ((wholes)low & below));
+    }
+    logarithms(channels, logs, mels, pairs);
+    for (int i = 0; i < mels; i++) {
+        lanes v = unit == 0 ? logs[i] : logs[i] * unit;
+        for (int j = 0; j < EARSHOT_LANES; j++) out[row[j] + i] = (float)v[j];
     }
 }
 

@@ -22,7 +22,7 @@ const lanes = C.EARSHOT_LANES
 // mixed radix (4, 2, 5, 3), the bank of triangles, and the logarithm.
 type plan struct {
 	shape  []int32   // half of the FFT, window, mels, how many radices, the radices, the bank's edges
-	tables []float64 // window, twiddle, split, rise, fall, inverse, logarithm
+	tables []float64 // window, twiddle, split, rise, fall, pairs of a logarithm
 	floor  float64
 	unit   float64 // 0: the floor is added, else the power is raised to it and the logarithm multiplied by this
 }
@@ -47,12 +47,9 @@ func newPlan(c Config, window []float64, unit float64) plan {
 	}
 	p.tables = append(append(p.tables, bank.rise...), bank.fall...)
 	const fractions = 256 // a logarithm is found by the leading eight bits of the fraction
-	inverse := func(i int) float64 { return 1 / (1 + (float64(i)+0.5)/fractions) }
 	for i := range fractions {
-		p.tables = append(p.tables, inverse(i))
-	}
-	for i := range fractions {
-		p.tables = append(p.tables, -math.Log(inverse(i)))
+		inverse := 1 / (1 + (float64(i)+0.5)/fractions)
+		p.tables = append(p.tables, inverse, -math.Log(inverse))
 	}
 	return p
 }
@@ -81,12 +78,15 @@ func radicesOf(n int) []int {
 type workspace struct {
 	at, row [lanes]int64
 	scratch []float64 // two complex buffers of half the FFT, and the power spectrum
+	padded  []float32 // an item between its margins
+	logmel  []float32 // an item's frames on their way to ItemByMel
 	plain   bool      // without the processor's wide vectors: for tests
 }
 
 func (p *plan) workspace() *workspace {
-	half := int(p.shape[0])
-	return &workspace{scratch: make([]float64, lanes*(2*2*half+half+1))}
+	half, mels := int(p.shape[0]), int(p.shape[2])
+	// Later the buffers hold the channels and their logarithms.
+	return &workspace{scratch: make([]float64, lanes*(2*max(2*half, mels)+half+1))}
 }
 
 // run makes the first n frames that w has places for, at most lanes: of the

@@ -1,6 +1,9 @@
 package feature
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // whisperFrames is how many frames Whisper hears at once: 30 s.
 const whisperFrames = 3000
@@ -64,25 +67,31 @@ func (f *FrontEnd) appendCentred(logmel, samples []float32) []float32 {
 	if c.Kind == KindWhisper {
 		length = max(length, whisperFrames*c.Hop)
 	}
+	w := f.scratch.Get().(*workspace)
+	defer f.scratch.Put(w)
 	half := c.Window / 2
-	padded := make([]float32, length+2*half)
+	padded := slices.Grow(w.padded[:0], length+2*half)[:length+2*half]
+	w.padded = padded
 	inside := padded[half : half+length]
-	copy(inside, samples)
 	if c.Kind == KindNeMo {
-		emphasise(inside)
+		emphasise(inside, samples)
+	} else {
+		copy(inside, samples)
 	}
+	clear(padded[:half])
+	clear(padded[half+len(samples):])
 	if c.Pad == PadReflect {
 		reflect(padded, half)
 	}
-	w := f.scratch.Get().(*workspace)
-	defer f.scratch.Put(w)
 	return f.append(logmel, padded, frames, w)
 }
 
-// emphasise is NeMo's pre-emphasis, x[i] - 0.97·x[i-1]; the first sample stays.
-func emphasise(x []float32) {
-	for i := len(x) - 1; i > 0; i-- {
-		x[i] -= 0.97 * x[i-1]
+// emphasise writes NeMo's pre-emphasis, x[i] - 0.97·x[i-1]; the first sample stays.
+func emphasise(out, x []float32) {
+	var before float32
+	for i, v := range x[:len(out)] {
+		out[i] = v - float32(0.97*before)
+		before = v
 	}
 }
 
@@ -112,7 +121,10 @@ func reflect(padded []float32, margin int) {
 func whisperRange(logmel []float32) {
 	floor := highest(logmel) - 8
 	for i, v := range logmel {
-		logmel[i] = (max(v, floor) + 4) / 4
+		if v < floor { // what is no number stays so
+			v = floor
+		}
+		logmel[i] = (v + 4) / 4
 	}
 }
 
@@ -121,14 +133,19 @@ func whisperRange(logmel []float32) {
 func limitDecibels(logmel []float32) {
 	floor := highest(logmel) - 120
 	for i, v := range logmel {
-		logmel[i] = max(v, floor)
+		if v < floor {
+			logmel[i] = floor
+		}
 	}
 }
 
+// highest is the highest of x that is a number.
 func highest(x []float32) float32 {
 	top := float32(math.Inf(-1))
 	for _, v := range x {
-		top = max(top, v)
+		if v > top {
+			top = v
+		}
 	}
 	return top
 }
