@@ -2,16 +2,19 @@
 
 #include <math.h>
 
-// Every operation rounds by itself: with -std=c11, gcc fuses none either.
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#endif
-
-#define INLINE static inline __attribute__((always_inline))
+#include "vectors.h"
 
 // A value of each frame. Go's memory is aligned to eight bytes.
 typedef double lanes __attribute__((vector_size(8 * EARSHOT_LANES), aligned(8)));
 typedef int64_t wholes __attribute__((vector_size(8 * EARSHOT_LANES), aligned(8)));
+typedef float singles __attribute__((vector_size(4 * EARSHOT_LANES), aligned(4)));
+
+// MIX takes elements of two vectors: 0 to 3 are a's, 4 to 7 b's.
+#if defined(__clang__)
+#define MIX(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define MIX(a, b, ...) __builtin_shuffle(a, b, (wholes){__VA_ARGS__})
+#endif
 
 // Complex values lie as real part, imaginary part: x[2k], x[2k+1].
 
@@ -160,8 +163,18 @@ INLINE void frames(const int32_t *shape, const double *tables, const float *samp
     lanes *x = (lanes *)scratch, *y = x + size, *power = y + size;
 
     const float *s0 = samples + at[0], *s1 = samples + at[1], *s2 = samples + at[2], *s3 = samples + at[3];
-    for (int i = 0; i < window; i++) x[i] = (lanes){s0[i], s1[i], s2[i], s3[i]} * tables[i];
-    for (int i = window; i < 2 * half; i++) x[i] = (lanes){0};
+    int i = 0;
+    for (; i + EARSHOT_LANES <= window; i += EARSHOT_LANES) {
+        lanes a = __builtin_convertvector(*(const singles *)(s0 + i), lanes), b = __builtin_convertvector(*(const singles *)(s1 + i), lanes);
+        lanes c = __builtin_convertvector(*(const singles *)(s2 + i), lanes), d = __builtin_convertvector(*(const singles *)(s3 + i), lanes);
+        lanes even = MIX(a, b, 0, 4, 2, 6), odd = MIX(a, b, 1, 5, 3, 7), evens = MIX(c, d, 0, 4, 2, 6), odds = MIX(c, d, 1, 5, 3, 7);
+        x[i] = MIX(even, evens, 0, 1, 4, 5) * tables[i];
+        x[i + 1] = MIX(odd, odds, 0, 1, 4, 5) * tables[i + 1];
+        x[i + 2] = MIX(even, evens, 2, 3, 6, 7) * tables[i + 2];
+        x[i + 3] = MIX(odd, odds, 2, 3, 6, 7) * tables[i + 3];
+    }
+    for (; i < window; i++) x[i] = (lanes){s0[i], s1[i], s2[i], s3[i]} * tables[i];
+    for (; i < 2 * half; i++) x[i] = (lanes){0};
 
     for (int i = 0, n = half, s = 1; i < passes; n /= radices[i], s *= radices[i], i++) {
         switch (radices[i]) {
@@ -200,21 +213,16 @@ INLINE void frames(const int32_t *shape, const double *tables, const float *samp
 
 #define ARGUMENTS shape, tables, samples, at, floor, unit, scratch, out, row
 
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static void frames_avx2(const int32_t *shape, const double *tables, const float *samples,
-                                                        const int64_t *at, double floor, double unit, double *scratch,
-                                                        float *out, const int64_t *row) {
+AVX2 static void frames_avx2(const int32_t *shape, const double *tables, const float *samples, const int64_t *at,
+                             double floor, double unit, double *scratch, float *out, const int64_t *row) {
     frames(ARGUMENTS);
 }
-#endif
 
 void earshot_frames(const int32_t *shape, const double *tables, const float *samples, const int64_t *at, double floor,
                     double unit, double *scratch, float *out, const int64_t *row, int plain) {
-#if defined(__x86_64__)
-    if (!plain && __builtin_cpu_supports("avx2")) {
+    if (HAS_AVX2 && !plain) {
         frames_avx2(ARGUMENTS);
-        return;
+    } else {
+        frames(ARGUMENTS);
     }
-#endif
-    frames(ARGUMENTS);
 }

@@ -1,6 +1,6 @@
 package feature
 
-// #cgo CFLAGS: -std=c11 -O2
+// #cgo CFLAGS: -std=c11 -O3
 // #cgo LDFLAGS: -lm
 // #cgo noescape earshot_frames
 // #cgo nocallback earshot_frames

@@ -1,9 +1,6 @@
 package feature
 
-import (
-	"math"
-	"slices"
-)
+import "slices"
 
 // whisperFrames is how many frames Whisper hears at once: 30 s.
 const whisperFrames = 3000
@@ -114,38 +111,4 @@ func reflect(padded []float32, margin int) {
 		padded[i] = at(i - margin)
 		padded[margin+len(inside)+i] = at(len(inside) + i)
 	}
-}
-
-// whisperRange is the last step of Whisper's front end: nothing lies more than
-// 8 below the item's highest value (80 dB), then (x+4)/4.
-func whisperRange(logmel []float32) {
-	floor := highest(logmel) - 8
-	for i, v := range logmel {
-		if v < floor { // what is no number stays so
-			v = floor
-		}
-		logmel[i] = (v + 4) / 4
-	}
-}
-
-// limitDecibels is torchaudio's AmplitudeToDB(top_db=120): nothing lies more
-// than 120 dB below the item's highest value.
-func limitDecibels(logmel []float32) {
-	floor := highest(logmel) - 120
-	for i, v := range logmel {
-		if v < floor {
-			logmel[i] = floor
-		}
-	}
-}
-
-// highest is the highest of x that is a number.
-func highest(x []float32) float32 {
-	top := float32(math.Inf(-1))
-	for _, v := range x {
-		if v > top {
-			top = v
-		}
-	}
-	return top
 }
