@@ -5,8 +5,9 @@ One thread each, by the processors' time. Each side is the fastest of many short
 busy machine slows both.
 
     pip install -r models/train/parity/requirements.txt
-    python .ci/bench/frontends.py
+    python .ci/bench/frontends.py [--rounds 3]
 """
+import argparse
 import os
 import pathlib
 import re
@@ -18,8 +19,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMB
     os.environ[name] = "1"
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ROUNDS = 4
-PER_ROUND = 1.5  # seconds for each measurement of a round
+PER_ROUND = 1  # seconds for each measurement of a round
 
 import librosa
 import numpy as np
@@ -30,9 +30,9 @@ import torchaudio
 import whisper.audio
 
 
-def ours(package, benchmark):
+def ours(package, benchmark, runs, times):
     """Milliseconds of the processors for each sub-benchmark, the least of a few short runs."""
-    out = subprocess.run(["go", "test", package, "-run", "^$", "-bench", benchmark, "-benchtime", "5x", "-count", "8", "-cpu", "1"],
+    out = subprocess.run(["go", "test", package, "-run", "^$", "-bench", benchmark, "-benchtime", f"{runs}x", "-count", str(times), "-cpu", "1"],
                          cwd=ROOT, check=True, capture_output=True, text=True).stdout
     best = {}
     for name, ms in re.findall(r"^Benchmark\w+/(\S+)\s.*?([\d.]+) cpu-ms/op", out, re.M):
@@ -122,13 +122,16 @@ def lower(into, found):
 
 
 def main():
+    parse = argparse.ArgumentParser()
+    parse.add_argument("--rounds", type=int, default=3)
+    options = parse.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     fronts, families = rivals(), loops()
     go, python = {}, {}
-    for _ in range(ROUNDS):
-        lower(go, ours("./audio/feature", "ThirtySeconds"))
-        lower(go, ours("./models/sound/clips", "Tape"))
+    for _ in range(options.rounds):
+        lower(go, ours("./audio/feature", "ThirtySeconds", 5, 4))
+        lower(go, ours("./models/sound/clips", "Tape", 1, 2))
         for name, (a, b) in fronts.items():
             lower(python, {name + "/librosa": fastest(a), name + "/torch": fastest(b)})
         lower(python, {name: fastest(f) for name, f in families.items()})
