@@ -130,7 +130,7 @@ def main():
     fronts, families = rivals(), loops()
     go, python = {}, {}
     for _ in range(options.rounds):
-        lower(go, ours("./audio/feature", "ThirtySeconds", 5, 4))
+        lower(go, ours("./audio/feature", "ThirtySeconds", 1, 30))
         lower(go, ours("./models/sound/clips", "Tape", 1, 2))
         for name, (a, b) in fronts.items():
             lower(python, {name + "/librosa": fastest(a), name + "/torch": fastest(b)})
