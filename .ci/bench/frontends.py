@@ -1,11 +1,13 @@
 """Times the front ends of audio/feature beside librosa's and torchaudio's, and the families of models/sound/clips beside
 a loop in Python over the same graphs and audio. Prints markdown.
 
-One thread each. Each side is the fastest of many short runs, the two sides turn about, so that a busy machine slows both.
+One thread each, by the processors' time. Each side is the fastest of many short runs, the two sides turn about, so that a
+busy machine slows both.
 
     pip install -r models/train/parity/requirements.txt
-    python .ci/bench/frontends.py
+    python .ci/bench/frontends.py [--rounds 3]
 """
+import argparse
 import os
 import pathlib
 import re
@@ -17,8 +19,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMB
     os.environ[name] = "1"
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ROUNDS = 4
-PER_ROUND = 1.5  # seconds for each measurement of a round
+PER_ROUND = 1  # seconds for each measurement of a round
 
 import librosa
 import numpy as np
@@ -29,23 +30,23 @@ import torchaudio
 import whisper.audio
 
 
-def ours(package, benchmark):
-    """Milliseconds of each sub-benchmark, the fastest of a few short runs."""
-    out = subprocess.run(["go", "test", package, "-run", "^$", "-bench", benchmark, "-benchtime", "5x", "-count", "8", "-cpu", "1"],
+def ours(package, benchmark, runs, times):
+    """Milliseconds of the processors for each sub-benchmark, the least of a few short runs."""
+    out = subprocess.run(["go", "test", package, "-run", "^$", "-bench", benchmark, "-benchtime", f"{runs}x", "-count", str(times), "-cpu", "1"],
                          cwd=ROOT, check=True, capture_output=True, text=True).stdout
     best = {}
-    for name, ns in re.findall(r"^Benchmark\w+/(\S+)\s+\d+\s+([\d.]+) ns/op", out, re.M):
-        best[name] = min(best.get(name, 1e99), float(ns) / 1e6)
+    for name, ms in re.findall(r"^Benchmark\w+/(\S+)\s.*?([\d.]+) cpu-ms/op", out, re.M):
+        best[name] = min(best.get(name, 1e99), float(ms))
     return best
 
 
 def fastest(f):
-    best, end = 1e99, time.perf_counter() + PER_ROUND
     f()
-    while time.perf_counter() < end:
-        began = time.perf_counter()
+    best, end = 1e99, time.perf_counter() + PER_ROUND
+    while best == 1e99 or time.perf_counter() < end:
+        began = time.process_time()
         f()
-        best = min(best, (time.perf_counter() - began) * 1e3)
+        best = min(best, (time.process_time() - began) * 1e3)
     return best
 
 
@@ -121,24 +122,27 @@ def lower(into, found):
 
 
 def main():
+    parse = argparse.ArgumentParser()
+    parse.add_argument("--rounds", type=int, default=3)
+    options = parse.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     fronts, families = rivals(), loops()
     go, python = {}, {}
-    for _ in range(ROUNDS):
-        lower(go, ours("./audio/feature", "ThirtySeconds"))
-        lower(go, ours("./models/sound/clips", "Tape"))
+    for _ in range(options.rounds):
+        lower(go, ours("./audio/feature", "ThirtySeconds", 1, 30))
+        lower(go, ours("./models/sound/clips", "Tape", 1, 2))
         for name, (a, b) in fronts.items():
             lower(python, {name + "/librosa": fastest(a), name + "/torch": fastest(b)})
         lower(python, {name: fastest(f) for name, f in families.items()})
-    print("### Front ends\n\nThirty seconds of audio, one thread.\n")
+    print("### Front ends\n\nThirty seconds of audio, one thread, by the processors' time.\n")
     print("| front end | Earshot | librosa | torchaudio, openai-whisper | × librosa (≥ 3) | × torch (≥ 1) |")
     print("|---|---|---|---|---|---|")
     for name in fronts:
         a, b = python[name + "/librosa"], python[name + "/torch"]
         print(f"| {name} | {go[name]:.1f} ms | {a:.1f} ms | {b:.1f} ms | {a / go[name]:.1f} | {b / go[name]:.2f} |")
     print()
-    print("### Sound events\n\nThe parity models of models/parity over 117 s of audio, one thread: small, so that what is not inference counts.\n")
+    print("### Sound events\n\nThe parity models of models/parity over 117 s of audio, one thread, by the processors' time: small, so that what is not inference counts.\n")
     print("| model | Earshot | onnxruntime in Python | × Python, same batch | × Python, batch 1 |")
     print("|---|---|---|---|---|")
     for name in families:

@@ -3,6 +3,7 @@ package feature
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/earshot-fm/earshot/audio"
@@ -12,19 +13,9 @@ import (
 // number of goroutines may use one FrontEnd.
 type FrontEnd struct {
 	config  Config
-	window  []float64
-	clamps  bool    // the power is raised to the floor, else the floor is added to it
-	unit    float64 // what a clamped natural logarithm is multiplied by
-	silence float32 // a frame of zeros, in every channel, before normalisation
-	mels    melBank
-	fft     *realFFT
+	plan    plan
+	silence []float32 // a frame of zeros, before normalisation
 	scratch sync.Pool // *workspace
-}
-
-type workspace struct {
-	x, y  []complex128
-	power []float64
-	mel   []float64
 }
 
 // New builds the tables of a front end. Its error says what the configuration
@@ -34,26 +25,27 @@ func New(c Config) (*FrontEnd, error) {
 		return nil, err
 	}
 	c = c.resolved()
-	f := &FrontEnd{config: c, fft: newRealFFT(c.FFT), mels: newMelBank(c)}
-	f.window = make([]float64, c.Window)
+	window := make([]float64, c.Window)
 	period := float64(c.Window)
 	if c.Kind == KindNeMo {
 		period-- // NeMo's window is the symmetric one
 	}
-	for i := range f.window {
-		f.window[i] = 0.5 - 0.5*math.Cos(2*math.Pi*float64(i)/period)
+	for i := range window {
+		window[i] = 0.5 - 0.5*math.Cos(2*math.Pi*float64(i)/period)
 		if c.Kind == KindLogMel { // as the built-in models' training scripts do
-			f.window[i] = float64(float32(f.window[i]))
+			window[i] = float64(float32(window[i]))
 		}
 	}
+	unit := 0.0
 	switch c.Kind {
 	case KindWhisper:
-		f.clamps, f.unit = true, math.Log10E
+		unit = math.Log10E
 	case KindCED:
-		f.clamps, f.unit = true, 10*math.Log10E
+		unit = 10 * math.Log10E
 	}
-	f.silence = f.compress(0)
-	f.scratch.New = func() any { return f.workspace() }
+	f := &FrontEnd{config: c, plan: newPlan(c, window, unit), silence: make([]float32, c.Mels)}
+	f.scratch.New = func() any { return f.plan.workspace() }
+	f.plan.run(make([]float32, c.Window), f.silence, f.plan.workspace(), 1)
 	return f, nil
 }
 
@@ -65,14 +57,6 @@ func NewForTape(c Config) (*FrontEnd, error) {
 		return nil, fmt.Errorf("front end: sample_rate: %d Hz, but a tape has %d", f.config.SampleRate, audio.TapeRate)
 	}
 	return f, err
-}
-
-func (f *FrontEnd) workspace() *workspace {
-	n := f.config.FFT / 2
-	return &workspace{
-		x: make([]complex128, n), y: make([]complex128, n),
-		power: make([]float64, n+1), mel: make([]float64, f.config.Mels+2),
-	}
 }
 
 // Config is the description that the front end was made from, with what its
@@ -91,10 +75,7 @@ func (f *FrontEnd) AppendFrames(logmel, samples []float32) []float32 {
 	f.mustStream()
 	w := f.scratch.Get().(*workspace)
 	defer f.scratch.Put(w)
-	for at := 0; at+f.config.Window <= len(samples); at += f.config.Hop {
-		logmel = f.appendFrame(logmel, samples[at:at+f.config.Window], w)
-	}
-	return logmel
+	return f.append(logmel, samples, f.config.Frames(len(samples)), w)
 }
 
 func (f *FrontEnd) mustStream() {
@@ -107,7 +88,12 @@ func (f *FrontEnd) mustStream() {
 // row: padded, transformed and normalised as the kind says (see Config).
 // samples: mono, at the configured rate, [-1, 1].
 func (f *FrontEnd) Item(samples []float32) []float32 {
-	logmel := make([]float32, 0, f.config.Frames(len(samples))*f.config.Mels)
+	return f.item(nil, samples)
+}
+
+// item is Item in a slice's room.
+func (f *FrontEnd) item(logmel, samples []float32) []float32 {
+	logmel = slices.Grow(logmel[:0], f.config.Frames(len(samples))*f.config.Mels)
 	if f.config.Streams() {
 		logmel = f.AppendFrames(logmel, samples)
 	} else {
@@ -119,7 +105,10 @@ func (f *FrontEnd) Item(samples []float32) []float32 {
 
 // ItemByMel is Item the other way round: [mels, frames].
 func (f *FrontEnd) ItemByMel(samples []float32) []float32 {
-	logmel, mels := f.Item(samples), f.config.Mels
+	w := f.scratch.Get().(*workspace)
+	defer f.scratch.Put(w)
+	w.logmel = f.item(w.logmel, samples)
+	logmel, mels := w.logmel, f.config.Mels
 	frames := len(logmel) / mels
 	out := make([]float32, len(logmel))
 	for at := 0; at < frames; at += 16 { // a few rows at a time stay in the cache
@@ -149,28 +138,25 @@ func (f *FrontEnd) Normalise(logmel []float32) {
 	}
 }
 
-// appendFrame appends the frame of one window of samples.
-func (f *FrontEnd) appendFrame(logmel, samples []float32, w *workspace) []float32 {
-	window := f.window[:len(samples)]
-	if silent(samples) {
-		for range f.config.Mels {
-			logmel = append(logmel, f.silence)
+// append appends so many frames, the first at the samples' beginning.
+func (f *FrontEnd) append(logmel, samples []float32, frames int, w *workspace) []float32 {
+	from, mels := len(logmel), f.config.Mels
+	logmel = slices.Grow(logmel, frames*mels)[:from+frames*mels]
+	n := 0
+	for i := range frames {
+		at, row := i*f.config.Hop, from+i*mels
+		if silent(samples[at : at+f.config.Window]) {
+			copy(logmel[row:], f.silence)
+			continue
 		}
-		return logmel
+		w.at[n], w.row[n] = int64(at), int64(row)
+		if n++; n == lanes {
+			f.plan.run(samples, logmel, w, n)
+			n = 0
+		}
 	}
-	whole := len(samples) &^ 1
-	for i := 0; i < whole; i += 2 {
-		w.x[i/2] = complex(float64(samples[i])*window[i], float64(samples[i+1])*window[i+1])
-	}
-	rest := w.x[whole/2:]
-	clear(rest)
-	if whole < len(samples) {
-		rest[0] = complex(float64(samples[whole])*window[whole], 0)
-	}
-	f.fft.power(w.x, w.y, w.power)
-	f.mels.apply(w.power, w.mel)
-	for _, v := range w.mel[1 : f.config.Mels+1] {
-		logmel = append(logmel, f.compress(v))
+	if n > 0 {
+		f.plan.run(samples, logmel, w, n)
 	}
 	return logmel
 }
@@ -184,12 +170,4 @@ func silent(samples []float32) bool {
 		}
 	}
 	return true
-}
-
-// compress is the logarithm of a channel's power, as the kind takes it.
-func (f *FrontEnd) compress(power float64) float32 {
-	if f.clamps {
-		return float32(ln(max(power, f.config.Floor)) * f.unit)
-	}
-	return float32(ln(power + f.config.Floor))
 }

@@ -52,24 +52,6 @@ func newMelBank(c Config) melBank {
 	return b
 }
 
-// apply writes the weighted sums of a power spectrum. mel has one value for each
-// corner, channel i's at its peak, i+1; the two ends are scratch.
-func (b *melBank) apply(power, mel []float64) {
-	mel[0] = 0
-	for i := range len(b.edges) - 1 {
-		from, to := b.edges[i], b.edges[i+1]
-		p := power[from:to]
-		rise, fall := b.rise[from:to][:len(p)], b.fall[from:to][:len(p)]
-		var up, down float64
-		for k, v := range p {
-			up += rise[k] * v
-			down += fall[k] * v
-		}
-		mel[i] += down
-		mel[i+1] = up
-	}
-}
-
 func htkMel(hz float64) float64  { return 2595 * math.Log10(1+hz/700) }
 func htkHertz(m float64) float64 { return 700 * (math.Pow(10, m/2595) - 1) }
 

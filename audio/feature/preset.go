@@ -1,6 +1,6 @@
 package feature
 
-import "math"
+import "slices"
 
 // whisperFrames is how many frames Whisper hears at once: 30 s.
 const whisperFrames = 3000
@@ -64,29 +64,31 @@ func (f *FrontEnd) appendCentred(logmel, samples []float32) []float32 {
 	if c.Kind == KindWhisper {
 		length = max(length, whisperFrames*c.Hop)
 	}
+	w := f.scratch.Get().(*workspace)
+	defer f.scratch.Put(w)
 	half := c.Window / 2
-	padded := make([]float32, length+2*half)
+	padded := slices.Grow(w.padded[:0], length+2*half)[:length+2*half]
+	w.padded = padded
 	inside := padded[half : half+length]
-	copy(inside, samples)
 	if c.Kind == KindNeMo {
-		emphasise(inside)
+		emphasise(inside, samples)
+	} else {
+		copy(inside, samples)
 	}
+	clear(padded[:half])
+	clear(padded[half+len(samples):])
 	if c.Pad == PadReflect {
 		reflect(padded, half)
 	}
-	w := f.scratch.Get().(*workspace)
-	defer f.scratch.Put(w)
-	for i := range frames {
-		at := i * c.Hop
-		logmel = f.appendFrame(logmel, padded[at:at+c.Window], w)
-	}
-	return logmel
+	return f.append(logmel, padded, frames, w)
 }
 
-// emphasise is NeMo's pre-emphasis, x[i] - 0.97·x[i-1]; the first sample stays.
-func emphasise(x []float32) {
-	for i := len(x) - 1; i > 0; i-- {
-		x[i] -= 0.97 * x[i-1]
+// emphasise writes NeMo's pre-emphasis, x[i] - 0.97·x[i-1]; the first sample stays.
+func emphasise(out, x []float32) {
+	var before float32
+	for i, v := range x[:len(out)] {
+		out[i] = v - float32(0.97*before)
+		before = v
 	}
 }
 
@@ -109,30 +111,4 @@ func reflect(padded []float32, margin int) {
 		padded[i] = at(i - margin)
 		padded[margin+len(inside)+i] = at(len(inside) + i)
 	}
-}
-
-// whisperRange is the last step of Whisper's front end: nothing lies more than
-// 8 below the item's highest value (80 dB), then (x+4)/4.
-func whisperRange(logmel []float32) {
-	floor := highest(logmel) - 8
-	for i, v := range logmel {
-		logmel[i] = (max(v, floor) + 4) / 4
-	}
-}
-
-// limitDecibels is torchaudio's AmplitudeToDB(top_db=120): nothing lies more
-// than 120 dB below the item's highest value.
-func limitDecibels(logmel []float32) {
-	floor := highest(logmel) - 120
-	for i, v := range logmel {
-		logmel[i] = max(v, floor)
-	}
-}
-
-func highest(x []float32) float32 {
-	top := float32(math.Inf(-1))
-	for _, v := range x {
-		top = max(top, v)
-	}
-	return top
 }

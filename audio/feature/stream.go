@@ -13,7 +13,7 @@ type Stream struct {
 // Stream starts a recording. Like AppendFrames it is for KindLogMel.
 func (f *FrontEnd) Stream() *Stream {
 	f.mustStream()
-	return &Stream{front: f, tail: make([]float32, 0, f.config.Window), work: f.workspace()}
+	return &Stream{front: f, tail: make([]float32, 0, 2*f.config.Window), work: f.plan.workspace()}
 }
 
 // Write takes the next samples and appends the frames they complete to logmel:
@@ -26,26 +26,23 @@ func (s *Stream) Write(logmel, samples []float32) []float32 {
 		samples, s.skip = samples[drop:], s.skip-drop
 		if len(s.tail) == 0 {
 			// Nothing is waiting: frames can be read where they lie.
-			for len(samples) >= c.Window {
-				logmel = s.front.appendFrame(logmel, samples[:c.Window], s.work)
-				step := min(c.Hop, len(samples))
-				samples, s.skip = samples[step:], c.Hop-step
-				if s.skip > 0 {
-					break
-				}
-			}
-			s.tail = append(s.tail, samples...)
+			n := c.Frames(len(samples))
+			logmel = s.front.append(logmel, samples, n, s.work)
+			used := min(n*c.Hop, len(samples))
+			s.skip += n*c.Hop - used
+			s.tail = append(s.tail, samples[used:]...)
 			return logmel
 		}
-		need := min(c.Window-len(s.tail), len(samples))
-		s.tail = append(s.tail, samples[:need]...)
-		samples = samples[need:]
-		if len(s.tail) < c.Window {
+		waited := len(s.tail)
+		s.tail = append(s.tail, samples[:min(cap(s.tail)-waited, len(samples))]...)
+		// The frames that begin in what has waited; the next can be read where it lies.
+		n := min(c.Frames(len(s.tail)), (waited+c.Hop-1)/c.Hop)
+		logmel = s.front.append(logmel, s.tail, n, s.work)
+		next := n * c.Hop
+		if next < waited { // the samples are used up
+			s.tail = s.tail[:copy(s.tail, s.tail[next:])]
 			return logmel
 		}
-		logmel = s.front.appendFrame(logmel, s.tail, s.work)
-		step := min(c.Hop, c.Window)
-		s.tail = s.tail[:copy(s.tail, s.tail[step:])]
-		s.skip = c.Hop - step
+		s.tail, s.skip = s.tail[:0], next-waited
 	}
 }

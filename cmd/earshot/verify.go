@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/models/asr/whisper"
 )
 
 // verifiedModel is a model in models verify's JSON.
@@ -66,10 +67,11 @@ func verifyModel(ctx context.Context, runtime models.Runtime, m *models.Model) (
 
 // takesFeatures tells whether a model's first graph can be run on noise: it takes
 // features of any length, and every port has the batch's axis first. What takes
-// samples or tokens may have a least length that a manifest does not say.
+// samples or tokens may have a least length that a manifest does not say, and
+// Whisper's encoder never runs in a batch.
 func takesFeatures(f *models.Manifest) bool {
 	ok := func(p models.Port) bool { return len(p.Shape) > 1 && p.Shape[0] == "batch" }
-	return f.Frontend != nil &&
+	return f.Frontend != nil && f.Family != whisper.Family &&
 		!slices.ContainsFunc(f.Inputs, func(p models.Port) bool { return !ok(p) }) &&
 		!slices.ContainsFunc(f.Outputs, func(p models.Port) bool { return !ok(p) })
 }

@@ -3,7 +3,6 @@ package asr
 import (
 	"fmt"
 	"os"
-	"syscall"
 	"testing"
 
 	"github.com/earshot-fm/earshot/audio"
@@ -34,7 +33,7 @@ func BenchmarkCTC(b *testing.B) {
 				batch[i] = Piece{Samples: speech[from : from+seconds*audio.TapeRate]}
 			}
 			b.ResetTimer()
-			began := processorSeconds(b)
+			began := modelstest.ProcessorSeconds(b)
 			for range b.N {
 				out, err := q.Runner.Run(b.Context(), q.Sessions, batch)
 				if err != nil {
@@ -44,18 +43,7 @@ func BenchmarkCTC(b *testing.B) {
 					recognizer.Words(0, p)
 				}
 			}
-			b.ReportMetric(float64(b.N*n*seconds)/(processorSeconds(b)-began), "realtime")
+			b.ReportMetric(float64(b.N*n*seconds)/(modelstest.ProcessorSeconds(b)-began), "realtime")
 		})
 	}
-}
-
-// processorSeconds is what this process has had of the processors: on a shared
-// machine it says more than the clock.
-func processorSeconds(b *testing.B) float64 {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }

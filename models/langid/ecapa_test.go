@@ -81,7 +81,7 @@ func TestECAPAIdentifies(t *testing.T) {
 	for _, c := range got.Candidates {
 		codes = append(codes, c.Code)
 	}
-	if !slices.Equal(codes, golden.Best) || got.Code != golden.Best[0] || usage.Items != 2 || usage.Model != "tiny-ecapa@1" {
+	if !slices.Equal(codes, golden.Best) || got.Code != golden.Best[0] || usage.Items != 2 || usage.Model != "tiny-ecapa@2" {
 		t.Errorf("%+v of %+v, SpeechBrain's best are %v", got, usage, golden.Best)
 	}
 	// What is shorter than a window is said again rather than padded.

@@ -169,7 +169,7 @@ func TestTurnsAreTheSpeakers(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%v of %v, want %v", got, speech, want)
 	}
-	if usage.Model != "tiny-speaker@1" || usage.Items == 0 || usage.Device != "cpu" {
+	if usage.Model != "tiny-speaker@2" || usage.Items == 0 || usage.Device != "cpu" {
 		t.Errorf("usage %+v", usage)
 	}
 	if got, _, err := f.Find(t.Context(), tape, nil); err != nil || got == nil || len(got) > 0 {

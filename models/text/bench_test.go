@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/earshot-fm/earshot/models/modelstest"
@@ -51,7 +50,7 @@ func BenchmarkMiniLM(b *testing.B) {
 	all := passages(b)
 	for _, size := range []int{1, 16} {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
-			began := busy(b)
+			began := modelstest.ProcessorSeconds(b)
 			for b.Loop() {
 				buckets := map[int][]Item{}
 				for _, s := range all {
@@ -66,17 +65,7 @@ func BenchmarkMiniLM(b *testing.B) {
 					}
 				}
 			}
-			b.ReportMetric(float64(len(all)*b.N)/(busy(b)-began), "texts/cpu-s")
+			b.ReportMetric(float64(len(all)*b.N)/(modelstest.ProcessorSeconds(b)-began), "texts/cpu-s")
 		})
 	}
-}
-
-// busy is the seconds of the processor that this process has had: on a machine
-// that others use too, the clock on the wall tells little.
-func busy(b *testing.B) float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return float64(u.Utime.Sec+u.Stime.Sec) + float64(u.Utime.Usec+u.Stime.Usec)/1e6
 }

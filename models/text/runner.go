@@ -24,6 +24,7 @@ type Runner struct {
 	session string
 	inputs  []string
 	ref     string
+	least   int // rows of a run where a row is all there is of an item
 }
 
 var _ models.Runner[Item, []float32] = (*Runner)(nil)
@@ -33,7 +34,7 @@ func OpenRunner(m *models.Model, p Params) (*Runner, error) {
 	if err := p.check(m); err != nil {
 		return nil, err
 	}
-	r := &Runner{params: p, session: m.Manifest.Sessions[0], ref: m.Manifest.Ref()}
+	r := &Runner{params: p, session: m.Manifest.Sessions[0], ref: m.Manifest.Ref(), least: m.Manifest.Batch.Least()}
 	for _, in := range m.Manifest.Inputs {
 		r.inputs = append(r.inputs, in.Name)
 	}
@@ -61,12 +62,11 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Item
 	for _, it := range batch {
 		length = max(length, r.Bucket(it))
 	}
-	// A lone row runs beside a copy of itself where a row is all there is of an
-	// item at the graph's end: kernels for one row round otherwise than those for
-	// many. Elsewhere its tokens are many rows already.
+	// A row is all there is of an item at the end of a graph without pooling:
+	// what batch.alone says counts. Elsewhere its tokens are many rows already.
 	rows := len(batch)
 	if r.params.Pooling == None {
-		rows = max(2, rows)
+		rows = max(r.least, rows)
 	}
 	ids, mask, types := make([]int64, rows*length), make([]int64, rows*length), make([]int64, rows*length)
 	for i := range rows {

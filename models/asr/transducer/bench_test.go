@@ -3,7 +3,6 @@ package transducer
 import (
 	"fmt"
 	"os"
-	"syscall"
 	"testing"
 
 	"github.com/earshot-fm/earshot/audio"
@@ -31,24 +30,13 @@ func BenchmarkTransducer(b *testing.B) {
 				batch[i] = asr.Piece{Samples: speech[from : from+seconds*audio.TapeRate]}
 			}
 			b.ResetTimer()
-			began := processorSeconds(b)
+			began := modelstest.ProcessorSeconds(b)
 			for range b.N {
 				if _, err := q.Runner.Run(b.Context(), q.Sessions, batch); err != nil {
 					b.Fatal(err)
 				}
 			}
-			b.ReportMetric(float64(b.N*n*seconds)/(processorSeconds(b)-began), "realtime")
+			b.ReportMetric(float64(b.N*n*seconds)/(modelstest.ProcessorSeconds(b)-began), "realtime")
 		})
 	}
-}
-
-// processorSeconds is what this process has had of the processors: on a shared
-// machine it says more than the clock.
-func processorSeconds(b *testing.B) float64 {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }

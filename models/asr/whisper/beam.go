@@ -17,6 +17,7 @@ type BeamRunner struct {
 	params Params
 	graph  string
 	mels   int
+	least  int // rows of a run
 }
 
 var _ models.Runner[Item, Heard] = (*BeamRunner)(nil)
@@ -52,7 +53,7 @@ func NewBeamRunner(m *models.Model) (*BeamRunner, error) {
 			return fail("inputs: the graph does not take %q: export it with forced decoder ids and without further inputs", name)
 		}
 	}
-	return &BeamRunner{words: words, params: params, graph: f.Sessions[0], mels: f.Frontend.Mels}, nil
+	return &BeamRunner{words: words, params: params, graph: f.Sessions[0], mels: f.Frontend.Mels, least: f.Batch.Least()}, nil
 }
 
 // Cost is a window's 30 seconds.
@@ -61,8 +62,8 @@ func (r *BeamRunner) Cost(Item) float64 { return windowSeconds }
 // Bucket is one for all: every window has one shape.
 func (r *BeamRunner) Bucket(Item) int { return 0 }
 
-// Run decodes a batch of windows; a lone one beside a copy of itself, so that
-// its batch does not show.
+// Run decodes a batch of windows; a lone one beside a copy of itself unless
+// batch.alone says that its batch does not show.
 func (r *BeamRunner) Run(ctx context.Context, sessions models.Sessions, batch []Item) ([]Heard, error) {
 	s, ok := sessions[r.graph]
 	if !ok {
@@ -73,7 +74,7 @@ func (r *BeamRunner) Run(ctx context.Context, sessions models.Sessions, batch []
 		return nil, err
 	}
 	start = append(start, r.words.noStamps)
-	rows, size := max(leastRows, len(batch)), r.mels*windowFrames
+	rows, size := max(r.least, len(batch)), r.mels*windowFrames
 	mel := make([]float32, 0, rows*size)
 	prompt := make([]int32, 0, rows*len(start))
 	for i := range rows {

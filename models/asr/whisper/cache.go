@@ -6,10 +6,6 @@ import (
 	"github.com/earshot-fm/earshot/models"
 )
 
-// leastRows is how many rows a step of the decoder has at least: a lone row
-// takes other kernels than several and gives other bits.
-const leastRows = 2
-
 // block is a tensor of float32 whose first axis is the batch's rows. It is
 // changed in place between runs.
 type block struct {
@@ -71,15 +67,15 @@ type cohort struct {
 	cross    []block // likewise: [rows, heads, 1500, width]
 }
 
-// merge takes in cohorts of the same length.
-func (c *cohort) merge(others ...*cohort) {
+// merge takes in cohorts of the same length, with at least so many rows.
+func (c *cohort) merge(least int, others ...*cohort) {
 	all := append([]*cohort{c}, others...)
 	gather := func(of func(*cohort) block) block {
 		blocks := make([]block, len(all))
 		for i, o := range all {
 			blocks[i] = of(o).first(len(o.attempts)) // without idle rows
 		}
-		return join(leastRows, blocks...)
+		return join(least, blocks...)
 	}
 	heard := gather(func(o *cohort) block { return o.heard })
 	self, cross := make([]block, len(c.self)), make([]block, len(c.cross))
@@ -94,8 +90,8 @@ func (c *cohort) merge(others ...*cohort) {
 }
 
 // drop lets the attempts that are done go: the last row takes the place of
-// each, so that only one row is copied.
-func (c *cohort) drop(done func(*attempt) bool) {
+// each, so that only one row is copied. At least so many rows stay.
+func (c *cohort) drop(least int, done func(*attempt) bool) {
 	for i := 0; i < len(c.attempts); {
 		if !done(c.attempts[i]) {
 			i++
@@ -108,7 +104,7 @@ func (c *cohort) drop(done func(*attempt) bool) {
 		}
 		c.attempts = c.attempts[:last]
 	}
-	if rows := max(leastRows, len(c.attempts)); rows < c.heard.rows() {
+	if rows := max(least, len(c.attempts)); rows < c.heard.rows() {
 		c.each(func(b *block) { *b = b.first(rows) })
 	}
 }

@@ -79,7 +79,6 @@ func TestNumbersAreTheReferences(t *testing.T) {
 			a := &attempt{prompt: prompt}
 			c := &first.cohort
 			c.attempts = []*attempt{a}
-			c.merge()
 			for _, token := range g.LogitsTokens[len(prompt):] {
 				a.said = append(a.said, token)
 				b, err := l.decoder.step(t.Context(), o.sessions, c)

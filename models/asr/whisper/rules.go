@@ -1,6 +1,9 @@
 package whisper
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // rules choose tokens from logits as the reference's decoding.py does:
 // SuppressBlank, SuppressTokens, ApplyTimestampRules, then GreedyDecoder.
@@ -68,42 +71,12 @@ func (r rules) timestamps(logits []float32, said []int) {
 }
 
 // choose gives the next token and its log-probability: the likeliest at
-// temperature 0, else one drawn.
+// temperature 0, else one drawn. The log-probability is NaN where a logit is.
 func choose(logits []float32, temperature float64, d *draws) (token int, logP float64) {
 	if temperature == 0 {
-		for i, x := range logits {
-			if x > logits[token] {
-				token = i
-			}
-		}
+		token = max(0, slices.Index(logits, highest(logits)))
 	} else {
 		token = d.pick(logits, temperature)
 	}
 	return token, float64(logits[token]) - logSumExp(logits)
-}
-
-func highest(x []float32) float32 {
-	best := never
-	for _, v := range x {
-		best = max(best, v)
-	}
-	return best
-}
-
-// negligible is how far below the highest a logit adds nothing that a double
-// would show in the sum of a vocabulary.
-const negligible = 50
-
-func logSumExp(x []float32) float64 {
-	top := highest(x)
-	if top == never {
-		return math.Inf(-1)
-	}
-	sum := 0.0
-	for _, v := range x {
-		if v > top-negligible {
-			sum += math.Exp(float64(v) - float64(top))
-		}
-	}
-	return float64(top) + math.Log(sum)
 }

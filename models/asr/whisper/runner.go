@@ -27,6 +27,7 @@ type Runner struct {
 	decoder decoder
 	mels    int
 	places  int
+	least   int // rows of a step of the decoder
 }
 
 var _ models.Refiller[Item, Heard] = (*Runner)(nil)
@@ -43,7 +44,7 @@ func NewRunner(m *models.Model) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("whisper: model %s: %w", f.Ref(), err)
 	}
-	return &Runner{words: words, params: params, encoder: f.Sessions[0], decoder: d, mels: f.Frontend.Mels, places: f.Batch.MaxItems}, nil
+	return &Runner{words: words, params: params, encoder: f.Sessions[0], decoder: d, mels: f.Frontend.Mels, places: f.Batch.MaxItems, least: f.Batch.Least()}, nil
 }
 
 // read reads what the families have in common, and checks that the model is of
@@ -265,8 +266,8 @@ func (l *loop) behind() *cohort {
 			rest = append(rest, c)
 		}
 	}
-	if c := same[0]; len(same) > 1 || c.heard.rows() < leastRows {
-		c.merge(same[1:]...)
+	if c := same[0]; len(same) > 1 || c.heard.rows() < l.least {
+		c.merge(l.least, same[1:]...)
 	}
 	l.cohorts = rest
 	return same[0]
@@ -288,7 +289,7 @@ func (l *loop) advance(c *cohort) error {
 			ended = append(ended, a)
 		}
 	}
-	c.drop(func(a *attempt) bool { return a.done })
+	c.drop(l.least, func(a *attempt) bool { return a.done })
 	if len(c.attempts) > 0 {
 		l.cohorts = append(l.cohorts, c)
 	}

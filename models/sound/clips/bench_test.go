@@ -17,6 +17,7 @@ func BenchmarkTape(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/batch=%d", name, size), func(b *testing.B) {
 				d, q := detector(b, name)
 				tape := modelstest.Tape(b, samples)
+				began := modelstest.ProcessorSeconds(b)
 				for b.Loop() {
 					var batch []Clip
 					run := func() {
@@ -38,6 +39,7 @@ func BenchmarkTape(b *testing.B) {
 						run()
 					}
 				}
+				b.ReportMetric((modelstest.ProcessorSeconds(b)-began)*1e3/float64(b.N), "cpu-ms/op")
 			})
 		}
 	}

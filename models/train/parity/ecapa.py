@@ -76,7 +76,8 @@ class FrontEnd(torch.nn.Module):
         power = spectrum[:, :201] ** 2 + spectrum[:, 201:] ** 2
         decibels = 10 * torch.log10(torch.clamp(power.transpose(1, 2) @ self.filters, min=1e-10))
         decibels = torch.maximum(decibels, torch.amax(decibels, dim=(1, 2), keepdim=True) - 80)
-        return decibels - decibels.mean(dim=1, keepdim=True)
+        # A pool gives each mean by itself: in a reduction onnxruntime adds up a lone row in another order than several.
+        return decibels - torch.nn.functional.adaptive_avg_pool1d(decibels.transpose(1, 2), 1).transpose(1, 2)
 
 
 class Graph(torch.nn.Module):
@@ -144,7 +145,7 @@ def write(folder, manifest, graph, samples, outputs, extra=()):
 LANGUAGE = f"""# VoxLingua107's ECAPA-TDNN, small and with random weights: models/train/parity/ecapa.py.
 schema: earshot.model/1
 name: tiny-ecapa
-version: 1
+version: 2
 task: language
 family: waveform-classifier
 licence: Apache-2.0
@@ -157,7 +158,7 @@ inputs:
 outputs:
   - {{name: logits, type: float32, shape: [batch, "{len(LABELS)}"]}}
   - {{name: embedding, type: float32, shape: [batch, "24"]}}
-batch: {{max_items: 16, max_cost: 64}} # seconds of audio
+batch: {{max_items: 16, max_cost: 64, alone: true}} # seconds of audio
 labels_file: labels.txt
 parameters:
   window_seconds: 2
@@ -168,7 +169,7 @@ parameters:
 SPEAKER = """# VoxCeleb's ECAPA-TDNN, small and with random weights: models/train/parity/ecapa.py.
 schema: earshot.model/1
 name: tiny-speaker
-version: 1
+version: 2
 task: speakers
 family: waveform-embedding
 licence: Apache-2.0
@@ -180,7 +181,7 @@ inputs:
   - {name: audio, type: float32, shape: [batch, "24000"]}
 outputs:
   - {name: embedding, type: float32, shape: [batch, "24"]}
-batch: {max_items: 32, max_cost: 64} # seconds of audio
+batch: {max_items: 32, max_cost: 64, alone: true} # seconds of audio
 parameters:
   threshold: 0.5
 """

@@ -343,7 +343,7 @@ inputs:
 outputs:
   - {{name: clipwise_output, type: float32, shape: [batch, "{C}"]}}
   - {{name: embedding, type: float32, shape: [batch, "16"]}}
-batch: {{max_items: 16}}
+batch: {{max_items: 16, alone: true}}
 parameters:
   clip: {{rate: 32000, window: 2, hop: 1, output: clipwise_output}}
   events: {{threshold: 0.5, offset: 0.9, smooth: 0, min_length: 0.3, max_gap: 0.2}}

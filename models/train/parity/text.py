@@ -122,7 +122,7 @@ inputs:
   - {{name: token_type_ids, type: int64, shape: [batch, tokens]}}
 outputs:
   - {{name: {output}, type: float32, shape: {shape}}}
-batch: {{max_items: 16, max_cost: 2048}}
+batch: {{max_items: 16, max_cost: 2048, alone: true}}
 labels:
 {labels}
 parameters:

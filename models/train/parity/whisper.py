@@ -685,7 +685,7 @@ inputs:
 outputs:
 {outputs}
 frontend: {{kind: whisper, mels: {mels}}}
-batch: {{max_items: 8}}
+batch: {{max_items: 8, alone: true}}
 parameters:
 {parameters}
 """
