@@ -115,7 +115,7 @@ func newRoot(a *app) *cobra.Command {
 	_ = f.MarkHidden("cpuprofile") // for make bench
 	root.AddCommand(
 		newDemo(a), newEnrich(a), newSearch(a), newStream(a), newSubmit(a), newExplain(a),
-		newGraph(a), newModels(a), newEval(a), newConfig(a), newVersion(a),
+		newGraph(a), newModels(a), newDevices(a), newEval(a), newConfig(a), newVersion(a),
 	)
 	return root
 }

@@ -262,6 +262,7 @@ func (t highlightTask) Rank(ctx context.Context, candidates []episode.Span, f en
 		Loudness:    f.Heard.Loudness,
 		ShortTerm:   shortTerm,
 		Soundbites:  f.Soundbites,
+		Ads:         f.Ads,
 	})
 	scores, u, err := t.r.Rank(ctx, features)
 	return scores, use(u), err

@@ -15,6 +15,9 @@ const (
 	leadOut episode.Seconds = 0.30
 	// answerWithin is how soon after a sentence an audience answers it.
 	answerWithin episode.Seconds = 1.5
+	// sureAd is the confidence from which an advertisement is a wall. What may
+	// be one is left to the ranker, since talk is taken for it now and then.
+	sureAd episode.Score = 0.8
 	// snapReach is how far a publisher's soundbite is moved to a pause.
 	snapReach episode.Seconds = 2
 	// maxCandidates bounds what the ranker sees of an 11-hour episode.
@@ -22,13 +25,19 @@ const (
 	gridStep      = episode.Seconds(5)
 )
 
+// utterance is a stretch of speech, which no cut goes through.
+type utterance struct {
+	episode.Span
+	Answered bool // by an audience, whose answer is part of the span
+}
+
 // candidates lists the spans that could be the preview: Min to Max long, cut
 // at the pauses between segments, never across an ad; the publisher's
 // soundbites, moved to the nearest pauses, are among them. Segments are sorted
 // and do not overlap. An episode no longer than Target is its only candidate.
 // Where the pauses allow nothing (music, one endless sentence), spans on a
 // grid stand in. At least one candidate is returned for any duration above 0.
-func candidates(duration episode.Seconds, segments []episode.Span, ads []episode.Span, soundbites []episode.Soundbite, o PreviewOptions) []episode.Span {
+func candidates(duration episode.Seconds, segments []utterance, ads []episode.Span, soundbites []episode.Soundbite, o PreviewOptions) []episode.Span {
 	whole := episode.Span{Start: 0, End: duration}
 	if duration <= o.Target {
 		return []episode.Span{whole}
@@ -89,29 +98,33 @@ func crosses(s episode.Span, ads []episode.Span) bool {
 }
 
 // onPauses cuts a stretch at its segments' bounds: from every start, the two
-// ends whose length is nearest to Target.
-func onPauses(stretch episode.Span, segments []episode.Span, o PreviewOptions) []episode.Span {
+// ends whose length is nearest to Target, and those where an audience has
+// answered.
+func onPauses(stretch episode.Span, segments []utterance, o PreviewOptions) []episode.Span {
 	inside := func(s episode.Span) bool { return s.Start >= stretch.Start && s.End <= stretch.End }
 	var out []episode.Span
 	for i := range segments {
-		if !inside(segments[i]) {
+		if !inside(segments[i].Span) {
 			continue
 		}
 		start := cutBefore(segments, i, stretch.Start)
-		var ends []episode.Seconds
-		for j := i; j < len(segments) && inside(segments[j]); j++ {
+		var ends, answered []episode.Seconds
+		for j := i; j < len(segments) && inside(segments[j].Span); j++ {
 			end := cutAfter(segments, j, stretch.End)
 			if end-start > o.Max {
 				break
 			}
 			if end-start >= o.Min {
 				ends = append(ends, end)
+				if segments[j].Answered {
+					answered = append(answered, end)
+				}
 			}
 		}
 		slices.SortFunc(ends, func(a, b episode.Seconds) int {
 			return cmp.Compare(math.Abs(float64(a-start-o.Target)), math.Abs(float64(b-start-o.Target)))
 		})
-		for _, end := range ends[:min(2, len(ends))] {
+		for _, end := range append(ends[:min(2, len(ends)):min(2, len(ends))], answered...) {
 			out = append(out, episode.Span{Start: start, End: end})
 		}
 	}
@@ -120,14 +133,14 @@ func onPauses(stretch episode.Span, segments []episode.Span, o PreviewOptions) [
 
 // cutBefore is where to cut in the pause before segment i, cutAfter in the one
 // after it: at most half the pause is taken, so that two cuts never overlap.
-func cutBefore(segments []episode.Span, i int, floor episode.Seconds) episode.Seconds {
+func cutBefore(segments []utterance, i int, floor episode.Seconds) episode.Seconds {
 	if i > 0 {
 		floor = max(floor, (segments[i-1].End+segments[i].Start)/2)
 	}
 	return max(floor, segments[i].Start-leadIn)
 }
 
-func cutAfter(segments []episode.Span, i int, ceiling episode.Seconds) episode.Seconds {
+func cutAfter(segments []utterance, i int, ceiling episode.Seconds) episode.Seconds {
 	if i+1 < len(segments) {
 		ceiling = min(ceiling, (segments[i].End+segments[i+1].Start)/2)
 	}
@@ -150,7 +163,7 @@ func onGrid(stretch episode.Span, o PreviewOptions) []episode.Span {
 
 // snap moves a publisher's soundbite to the pauses around it and brings its
 // length within bounds. It reports false for one that lies outside.
-func snap(bite episode.Span, segments []episode.Span, duration episode.Seconds, o PreviewOptions) (episode.Span, bool) {
+func snap(bite episode.Span, segments []utterance, duration episode.Seconds, o PreviewOptions) (episode.Span, bool) {
 	if bite.Start < 0 || bite.Start >= duration || bite.Len() <= 0 {
 		return episode.Span{}, false
 	}
@@ -188,20 +201,34 @@ func snap(bite episode.Span, segments []episode.Span, duration episode.Seconds, 
 	return s, s.Len() > 0
 }
 
-// answered lengthens segments, in order, by the laughter or applause that
-// answers them, so that no cut falls before it.
-func answered(segments []episode.Span, sounds []episode.SoundEvent) {
-	for i := range segments {
-		s, next := &segments[i], episode.Seconds(math.Inf(1))
-		if i+1 < len(segments) {
-			next = segments[i+1].Start
+// answer joins the laughter or applause that answers a segment to it, so that
+// no cut falls before it. What was recognised in it is noise, more often than
+// not: such a segment is no place for a cut either. Segments are in order.
+func answer(segments []episode.Segment, sounds []episode.SoundEvent) []utterance {
+	var out []utterance
+	for i, s := range segments {
+		if n := len(out); n > 0 && s.Start < out[n-1].End {
+			last := &out[n-1]
+			if (s.Start+s.End)/2 < last.End {
+				last.End = max(last.End, s.End)
+				continue
+			}
+			last.End = s.Start // somebody goes on before the answer ends
 		}
+		u := utterance{Span: s.Span}
 		for _, e := range sounds {
-			if e.Audience() && e.Start < s.End+answerWithin && e.End > s.End && e.Start < next {
-				s.End = min(e.End, next)
+			if e.Audience() && e.Start > s.Start && e.Start < s.End+answerWithin && e.End > s.End && !spokenBefore(segments[i+1:], e) {
+				u.End, u.Answered = max(u.End, e.End), true
 			}
 		}
+		out = append(out, u)
 	}
+	return out
+}
+
+// spokenBefore tells whether somebody speaks before a sound.
+func spokenBefore(segments []episode.Segment, sound episode.SoundEvent) bool {
+	return len(segments) > 0 && segments[0].Start < sound.Start
 }
 
 func distance(a, b episode.Seconds) episode.Seconds {

@@ -30,7 +30,10 @@ func spans(t *rapid.T, name string, duration episode.Seconds, n int, longest flo
 func TestCandidatesKeepTheirPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		duration := episode.Seconds(rapid.Float64Range(0.1, 3000).Draw(t, "duration"))
-		segments := spans(t, "segments", duration, 200, 15)
+		var segments []utterance
+		for _, s := range spans(t, "segments", duration, 200, 15) {
+			segments = append(segments, utterance{s, rapid.Bool().Draw(t, "answered")})
+		}
 		ads := spans(t, "ads", duration, 5, 60)
 		var bites []episode.Soundbite
 		for _, s := range spans(t, "soundbites", duration+50, 3, 150) {
@@ -61,7 +64,7 @@ func TestCandidatesKeepTheirPromises(t *testing.T) {
 				t.Fatalf("candidate %v crosses an ad of %v", c, ads)
 			}
 			for _, s := range segments {
-				if len(bites) == 0 && onASegment(got, segments, ads) && (inside(c.Start, s) || inside(c.End, s)) {
+				if len(bites) == 0 && onASegment(got, segments, ads) && (inside(c.Start, s.Span) || inside(c.End, s.Span)) {
 					t.Fatalf("candidate %v cuts into the segment %v", c, s)
 				}
 			}
@@ -73,7 +76,7 @@ func inside(at episode.Seconds, s episode.Span) bool { return at > s.Start+1e-9 
 
 // onASegment tells whether the pauses allowed any candidate: only then must
 // all candidates keep to them.
-func onASegment(got, segments, ads []episode.Span) bool {
+func onASegment(got []episode.Span, segments []utterance, ads []episode.Span) bool {
 	for _, stretch := range adFree(episode.Span{End: got[len(got)-1].End + 1000}, ads) {
 		if len(onPauses(stretch, segments, limits)) > 0 {
 			return true
@@ -83,9 +86,9 @@ func onASegment(got, segments, ads []episode.Span) bool {
 }
 
 func TestASoundbiteIsACandidateMovedToPauses(t *testing.T) {
-	var segments []episode.Span
+	var segments []utterance
 	for at := episode.Seconds(0); at < 300; at += 6 {
-		segments = append(segments, episode.Span{Start: at + 0.5, End: at + 5.5})
+		segments = append(segments, utterance{Span: episode.Span{Start: at + 0.5, End: at + 5.5}})
 	}
 	bite := episode.Soundbite{Span: episode.Span{Start: 121.3, End: 161}}
 	got := candidates(300, segments, nil, []episode.Soundbite{bite}, limits)
@@ -103,5 +106,50 @@ func TestMusicWithoutPausesIsCutOnAGrid(t *testing.T) {
 		if c.Len() != 60 || crosses(c, []episode.Span{{Start: 90, End: 110}}) {
 			t.Errorf("candidate %v", c)
 		}
+	}
+}
+
+func TestAStoryEndsAfterItsAnswer(t *testing.T) {
+	segment := func(start, end episode.Seconds) episode.Segment {
+		return episode.Segment{Span: episode.Span{Start: start, End: end}}
+	}
+	applause := func(start, end episode.Seconds) episode.SoundEvent {
+		return episode.SoundEvent{Label: "Applause", Span: episode.Span{Start: start, End: end}}
+	}
+	plain := func(start, end episode.Seconds) utterance {
+		return utterance{Span: episode.Span{Start: start, End: end}}
+	}
+	answered := func(start, end episode.Seconds) utterance {
+		return utterance{episode.Span{Start: start, End: end}, true}
+	}
+	for name, c := range map[string]struct {
+		segments []episode.Segment
+		sounds   []episode.SoundEvent
+		want     []utterance
+	}{
+		"nobody answers":            {[]episode.Segment{segment(0, 5), segment(6, 9)}, nil, []utterance{plain(0, 5), plain(6, 9)}},
+		"applause after a sentence": {[]episode.Segment{segment(0, 5), segment(10, 12)}, []episode.SoundEvent{applause(5.5, 9)}, []utterance{answered(0, 9), plain(10, 12)}},
+		"too late to be an answer":  {[]episode.Segment{segment(0, 5)}, []episode.SoundEvent{applause(7, 9)}, []utterance{plain(0, 5)}},
+		"laughter amid a sentence":  {[]episode.Segment{segment(0, 5)}, []episode.SoundEvent{applause(2, 4)}, []utterance{plain(0, 5)}},
+		"words heard in applause":   {[]episode.Segment{segment(0, 5), segment(6, 7), segment(8, 9.5), segment(11, 14)}, []episode.SoundEvent{applause(5.2, 9)}, []utterance{answered(0, 9.5), plain(11, 14)}},
+		"somebody goes on":          {[]episode.Segment{segment(0, 5), segment(8, 20)}, []episode.SoundEvent{applause(5.2, 10)}, []utterance{answered(0, 8), plain(8, 20)}},
+		"another speaks before it":  {[]episode.Segment{segment(0, 5), segment(5.2, 7)}, []episode.SoundEvent{applause(6.4, 9)}, []utterance{plain(0, 5), answered(5.2, 9)}},
+	} {
+		if got := answer(c.segments, c.sounds); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func TestAnAnsweredStoryIsACandidateThoughItIsShort(t *testing.T) {
+	var segments []utterance
+	for at := episode.Seconds(0); at < 300; at += 6 {
+		segments = append(segments, utterance{episode.Span{Start: at + 0.5, End: at + 5.5}, at == 120})
+	}
+	want := episode.Span{Start: 90.35, End: 125.8} // 35 s: far from Target
+	if got := candidates(300, segments, nil, nil, limits); !slices.ContainsFunc(got, func(s episode.Span) bool {
+		return distance(s.Start, want.Start) < 1e-6 && distance(s.End, want.End) < 1e-6
+	}) {
+		t.Errorf("no candidate %v in %v", want, got)
 	}
 }

@@ -120,7 +120,7 @@ var kinds = []kind{
 	{name: nodeAds, version: 1, requires: []string{nodeDecode, nodeTranscript}, optional: []string{nodeSounds}, task: "ads",
 		absent: func(p Ports) bool { return p.Ads == nil },
 		run:    func(g *nodes) dag.Func { return g.ads }},
-	{name: nodeHighlight, version: 2, requires: []string{inSoundbites, nodeDecode}, task: "highlight",
+	{name: nodeHighlight, version: 3, requires: []string{inSoundbites, nodeDecode}, task: "highlight",
 		optional: []string{nodeSpeech, nodeTranscript, nodeSounds, nodeTopics, nodeAds},
 		absent:   func(p Ports) bool { return p.Highlight == nil },
 		run:      func(g *nodes) dag.Func { return g.highlight }},

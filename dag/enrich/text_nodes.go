@@ -65,16 +65,13 @@ func (g *nodes) highlight(ctx context.Context, t *dag.Task) (io.Reader, error) {
 			f.Segments = append(f.Segments, episode.Segment{Span: s})
 		}
 	}
-	spans := make([]episode.Span, len(f.Segments))
-	for i, s := range f.Segments {
-		spans[i] = s.Span
+	var walls []episode.Span
+	for _, a := range ads {
+		if a.Confidence >= sureAd {
+			walls = append(walls, a.Span)
+		}
 	}
-	adSpans := make([]episode.Span, len(ads))
-	for i, a := range ads {
-		adSpans[i] = a.Span
-	}
-	answered(spans, f.Sounds)
-	cs := candidates(f.Heard.Duration, spans, adSpans, f.Soundbites, g.preview)
+	cs := candidates(f.Heard.Duration, answer(f.Segments, f.Sounds), walls, f.Soundbites, g.preview)
 	scores, use, err := g.ports.Highlight.Rank(ctx, cs, f)
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ type Episode struct {
 	Loudness    *episode.Loudness // nil: not known
 	ShortTerm   []float64         // LUFS, one a second; may be empty
 	Soundbites  []episode.Soundbite
+	Ads         []episode.Ad // those that a candidate may hold: what is surely one is no candidate's part
 }
 
 // Features describe a candidate span to the model, in this order. Each is a
@@ -46,16 +47,17 @@ type Features struct {
 	Length      float32 // |length - 60 s| in units of 30 s
 	Text        float32 // 1 when the span has recognised words, else 0
 	Answer      float32 // how late in the span the audience is heard, on average: 0 never or at its start, 1 at its end
+	Advert      float32 // share taken for advertisement, weighed by the confidence, [0, 1]
 }
 
 // Count is how many features there are.
-const Count = 20
+const Count = 21
 
 // vector lists the features in the model's order.
 func (f *Features) vector() [Count]float32 {
 	return [Count]float32{
 		f.Speech, f.Music, f.Audience, f.Position, f.Pace, f.Confidence, f.Topical, f.Loudness, f.Dynamics, f.Novelty,
-		f.Questions, f.Personal, f.Greeting, f.Farewell, f.PauseBefore, f.PauseAfter, f.Soundbite, f.Length, f.Text, f.Answer,
+		f.Questions, f.Personal, f.Greeting, f.Farewell, f.PauseBefore, f.PauseAfter, f.Soundbite, f.Length, f.Text, f.Answer, f.Advert,
 	}
 }
 
@@ -96,6 +98,10 @@ func (d *describer) describe(span episode.Span) Features {
 		shared := span.Overlap(b.Span)
 		f.Soundbite = max(f.Soundbite, float32(shared/(span.Len()+b.Len()-shared)))
 	}
+	for _, a := range d.e.Ads {
+		f.Advert += float32(a.Confidence) * float32(a.Overlap(span)/max(span.Len(), 1e-3))
+	}
+	f.Advert = min(1, f.Advert)
 	return f
 }
 

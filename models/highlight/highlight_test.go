@@ -59,7 +59,7 @@ func TestTheStoryStandsForTheEpisode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if usage.Model != "earshot-highlight@2" || usage.Items != 1 {
+	if usage.Model != "earshot-highlight@3" || usage.Items != 1 {
 		t.Errorf("usage: %+v", usage)
 	}
 	for i, s := range scores {

@@ -21,7 +21,7 @@ type Item struct{ rows [][Count]float32 }
 type Scores []float32
 
 // Runner takes batches of candidates through the model. Its graph:
-// features: float32 [batch, 20] (see Features) to score: float32 [batch, 1].
+// features: float32 [batch, 21] (see Features) to score: float32 [batch, 1].
 type Runner struct{ session, input, output string }
 
 var _ models.Runner[Item, Scores] = (*Runner)(nil)

@@ -241,3 +241,13 @@ func TestLibraryIsFound(t *testing.T) {
 		}
 	})
 }
+
+func TestAnOnnxruntimeWithoutCUDASaysSo(t *testing.T) {
+	r, err := New(Options{CUDA: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.CheckCUDA(); err == nil || !strings.Contains(err.Error(), r.options.Library) {
+		t.Errorf("the pinned library is for the CPU, and CheckCUDA says %v", err)
+	}
+}

@@ -222,6 +222,21 @@ func (r *Runtime) appendCUDA(options *onnx.SessionOptions, index string) error {
 	return options.AppendExecutionProviderCUDA(cuda)
 }
 
+// CheckCUDA tells why this onnxruntime cannot use a GPU; nil: it can, and has
+// loaded its CUDA provider.
+func (r *Runtime) CheckCUDA() error {
+	options, err := onnx.NewSessionOptions()
+	if err != nil {
+		return fmt.Errorf("ort: session options: %w", err)
+	}
+	live.Add(1)
+	defer func() { _ = release(options.Destroy) }()
+	if err := r.appendCUDA(options, "0"); err != nil {
+		return fmt.Errorf("ort: onnxruntime %s at %s: %w", onnx.GetVersion(), r.options.Library, err)
+	}
+	return nil
+}
+
 func names(ports []models.Port) []string {
 	out := make([]string, len(ports))
 	for i, p := range ports {

@@ -69,7 +69,7 @@ def manifest(folder, args):
     labels = "\n".join(f"  - name: {name}" for name in ["blank", *PHONES])
     (folder / "model.yaml").write_text(f"""schema: earshot.model/1
 name: earshot-en
-version: 2
+version: 3
 task: transcript
 family: ctc-phones
 licence: Apache-2.0
@@ -91,7 +91,7 @@ parameters:
   word_score: {args.word_score:g}
   pause_steps: {args.pause_steps}
   piece_seconds: 12
-  join_seconds: 0.4
+  join_seconds: 0.2
   margin_seconds: 0.05
   gap_seconds: 0.5
 labels:

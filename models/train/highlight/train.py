@@ -19,12 +19,12 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 NAMES = ("speech music audience position pace confidence topical loudness dynamics novelty questions personal "
-         "greeting farewell pause_before pause_after soundbite length text answer").split()
+         "greeting farewell pause_before pause_after soundbite length text answer advert").split()
 INDEX = {name: i for i, name in enumerate(NAMES)}
 
 
 def episode(rng):
-    """Features [spans, 20] of one episode's candidates, and what a perfect ear would have measured."""
+    """Features [spans, 21] of one episode's candidates, and what a perfect ear would have measured."""
     spans = rng.integers(8, 60)
     position = np.sort(rng.uniform(0, 1, spans))
     climax = rng.uniform(0.3, 0.85)
@@ -38,7 +38,9 @@ def episode(rng):
     n = lambda scale: rng.normal(0, scale, spans)
     # Half of the episodes have a room that answers: a few seconds of laughter or applause, most often at the climax.
     crowd = rng.random() < 0.5
-    laughs = crowd * rng.uniform(0.03, 0.15, spans) * ((np.abs(position - climax) < width / 2) | (rng.random(spans) < 0.04))
+    # A span is about a minute long, but for those between advertisements or up to an answer.
+    seconds = 60 + 30 * np.where(rng.random(spans) < 0.7, n(0.35), -rng.uniform(0.3, 1.5, spans))
+    laughs = crowd * rng.uniform(1.5, 6, spans) / seconds * ((np.abs(position - climax) < width / 2) | (rng.random(spans) < 0.04))
     f = {
         "music": np.clip(0.5 * opening + 0.5 * closing + (rng.uniform(0.3, 0.9) if musical else 0) + n(0.08), 0, 1),
         "audience": np.clip(laughs + n(0.01), 0, 1),
@@ -56,9 +58,12 @@ def episode(rng):
         "pause_before": np.clip(rng.exponential(0.45, spans), 0, 1),
         "pause_after": np.clip(rng.exponential(0.45, spans), 0, 1),
         "soundbite": np.clip(bite * (np.abs(position - climax) < 0.05) * rng.uniform(0.3, 1, spans), 0, 1),
-        "length": np.abs(rng.normal(0, 0.35, spans)),
+        "length": np.abs(seconds - 60) / 30,
         "text": np.full(spans, has_text),
     }
+    # Two in five episodes have stretches that the ad finder is not sure of; half of those are advertisements.
+    maybe = (rng.random() < 0.4) * (rng.random(spans) < 0.15)
+    f["advert"] = np.clip(maybe * rng.uniform(0.3, 0.8, spans) * rng.uniform(0.2, 1, spans), 0, 1)
     f["answer"] = np.where(f["audience"] > 0.02, rng.uniform(0, 1, spans), 0)
     f["speech"] = np.clip(0.95 - 0.6 * f["music"] + n(0.05), 0, 1)
     if not has_text:
@@ -70,9 +75,9 @@ def episode(rng):
 
 def preference(f, story, opening, closing):
     """An editor's worth of each span: the prior that the card states."""
-    return (2.0 * story + 4.0 * f["soundbite"] + 0.8 * f["speech"] - 0.8 * f["music"] + 60 * np.minimum(f["audience"], 0.05) * f["answer"] ** 2
-            - 1.6 * opening - 1.8 * closing + 0.4 * f["pause_before"] + 0.4 * f["pause_after"]
-            - 0.5 * f["length"] + 0.3 * f["personal"] + 0.3 * f["questions"] + 0.2 * f["dynamics"])
+    return (2.0 * story + 7.0 * f["soundbite"] + 0.8 * f["speech"] - 0.8 * f["music"] + 60 * np.minimum(f["audience"], 0.05) * f["answer"] ** 2
+            - 1.6 * opening - 1.8 * closing - 2.0 * f["advert"] + 0.4 * f["pause_before"] + 0.4 * f["pause_after"]
+            - 0.9 * f["length"] + 0.3 * f["personal"] + 0.3 * f["questions"] + 0.2 * f["dynamics"])
 
 
 def pairs(rng, episodes):
@@ -142,7 +147,7 @@ def export(net, path):
 
 MANIFEST = """schema: earshot.model/1
 name: earshot-highlight
-version: 2
+version: 3
 task: highlight
 family: features
 licence: Apache-2.0

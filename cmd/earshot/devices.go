@@ -1,0 +1,244 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/earshot-fm/earshot/gpu"
+	"github.com/earshot-fm/earshot/gpu/nvml"
+	"github.com/earshot-fm/earshot/models/ort"
+)
+
+// probePatience is how long a driver may take to answer.
+const probePatience = 10 * time.Second
+
+// shownDevice is an element of devices' JSON. Bytes that are not known are
+// left out.
+type shownDevice struct {
+	Device     string      `json:"device"` // as models are opened on it: "cpu", "cuda:0"; empty: CUDA does not show it
+	Name       string      `json:"name"`
+	UUID       string      `json:"uuid,omitempty"`
+	PCI        string      `json:"pci,omitempty"`
+	Driver     string      `json:"driver,omitempty"`
+	Capability string      `json:"compute_capability,omitempty"`
+	Cores      int         `json:"cores,omitempty"`
+	TotalBytes int64       `json:"total_bytes"` // the CPU's: what the cgroup allows, else what the machine has
+	FreeBytes  int64       `json:"free_bytes"`
+	Limit      string      `json:"limit,omitempty"` // of the CPU's memory: "cgroup", "machine" or "configuration"
+	Others     []shownUser `json:"others,omitempty"`
+	Busy       float64     `json:"busy,omitempty"`
+	Celsius    int         `json:"celsius,omitempty"`
+	Watts      float64     `json:"watts,omitempty"`
+	Throttled  []string    `json:"throttled,omitempty"`
+	Fault      string      `json:"fault,omitempty"` // why it cannot be read
+}
+
+type shownUser struct {
+	PID   int   `json:"pid"`
+	Bytes int64 `json:"bytes"`
+}
+
+// shownDevices is devices' JSON.
+type shownDevices struct {
+	Devices []shownDevice `json:"devices"`
+	Notes   []string      `json:"notes"` // why there are no GPUs, or why they do not serve
+}
+
+func newDevices(a *app) *cobra.Command {
+	want := "auto"
+	c := &cobra.Command{
+		Use:   "devices",
+		Short: "List what models can run on: memory, other users, heat and power",
+		Long: `List what models can run on: the CPU and, where NVIDIA's driver is, the GPUs, with
+their memory, the other processes there that the driver names, heat, power and
+the reasons why clocks are held down.
+
+Without a driver, or with an onnxruntime that has no CUDA provider, a line says
+so, and the exit code is 0; with --devices cuda it is an error.`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			open := func(ctx context.Context) (gpu.Prober, error) { return nvml.Open(ctx, nvml.Options{}) }
+			return a.devices(cmd.Context(), want, cfg.Device, open, cudaProvider)
+		},
+	}
+	c.Flags().StringVar(&want, "devices", want, "auto; cpu: ask for no GPU; cuda: no GPU that serves is an error")
+	return c
+}
+
+// cudaProvider tells why onnxruntime cannot use a GPU; nil: it can.
+func cudaProvider() error {
+	r, err := ort.New(ort.Options{CUDA: true})
+	if err != nil {
+		return err
+	}
+	return r.CheckCUDA()
+}
+
+func (a *app) devices(ctx context.Context, want string, c deviceConfig, open func(context.Context) (gpu.Prober, error), provider func() error) error {
+	switch want {
+	case "auto", "cpu", "cuda":
+	default:
+		return exit(exitUsage, fmt.Errorf("--devices %q: want auto, cpu or cuda", want))
+	}
+	all := shownDevices{Devices: []shownDevice{processor(c)}, Notes: []string{}}
+	var missing error
+	if want != "cpu" {
+		gpus, err := probe(ctx, open)
+		all.Devices = append(all.Devices, gpus...)
+		switch {
+		case err != nil:
+			missing = fmt.Errorf("no GPU: %w", err)
+		case len(gpus) == 0:
+			missing = errors.New("no GPU: the driver shows none")
+		default:
+			if err := provider(); err != nil {
+				missing = fmt.Errorf("models do not run on the GPUs: %w", err)
+			}
+		}
+	}
+	if missing != nil {
+		if want == "cuda" {
+			return exit(exitMissingPart, missing)
+		}
+		all.Notes = append(all.Notes, missing.Error())
+	}
+	if a.format == "json" {
+		return a.json(all)
+	}
+	return a.printDevices(all)
+}
+
+func (a *app) printDevices(all shownDevices) error {
+	t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "DEVICE\tNAME\tMEMORY\tFREE\tOTHERS\tSTATE")
+	for _, d := range all.Devices {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(d.Device, "-"), d.Name, gib(d.TotalBytes), gib(d.FreeBytes), d.users(), d.state())
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, d := range all.Devices {
+		if d.UUID != "" {
+			fmt.Fprintf(a.out, "%s: %s, PCI %s, driver %s, compute capability %s\n", cmp.Or(d.Device, "-"), d.UUID, cmp.Or(d.PCI, "-"), d.Driver, cmp.Or(d.Capability, "-"))
+		}
+	}
+	for _, note := range all.Notes {
+		fmt.Fprintln(a.out, note)
+	}
+	return nil
+}
+
+func gib(bytes int64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }
+
+func (d *shownDevice) users() string {
+	if d.UUID == "" {
+		return "-"
+	}
+	bytes := int64(0)
+	for _, u := range d.Others {
+		bytes += u.Bytes
+	}
+	return fmt.Sprintf("%d (%s)", len(d.Others), gib(bytes))
+}
+
+func (d *shownDevice) state() string {
+	switch {
+	case d.Fault != "":
+		return d.Fault
+	case d.UUID == "":
+		return fmt.Sprintf("%d cores, memory as the %s allows", d.Cores, d.Limit)
+	}
+	s := fmt.Sprintf("%.0f %% busy, %d °C, %.0f W", 100*d.Busy, d.Celsius, d.Watts)
+	if len(d.Throttled) > 0 {
+		s += ", slowed: " + strings.Join(d.Throttled, ", ")
+	}
+	return s
+}
+
+// processor is the CPU as a device.
+func processor(c deviceConfig) shownDevice {
+	d := shownDevice{Device: "cpu", Name: processorName(), Cores: runtime.GOMAXPROCS(0), Limit: "machine"}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		d.TotalBytes = int64(info.Totalram) * int64(info.Unit)
+	}
+	d.FreeBytes = available()
+	if limit, err := memlimit.FromCgroup(); err == nil && limit > 0 && int64(limit) < d.TotalBytes {
+		d.TotalBytes, d.Limit = int64(limit), "cgroup"
+	}
+	if c.MemoryBytes > 0 && c.MemoryBytes < d.TotalBytes {
+		d.TotalBytes, d.Limit = c.MemoryBytes, "configuration"
+	}
+	d.FreeBytes = min(d.FreeBytes, d.TotalBytes)
+	return d
+}
+
+func processorName() string {
+	b, _ := os.ReadFile("/proc/cpuinfo") // elsewhere than on Linux it has no name
+	for line := range strings.Lines(string(b)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+// available is the memory that can be had without swapping, in bytes.
+func available() int64 {
+	b, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(b)) {
+		var kilobytes int64
+		if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kilobytes); n == 1 {
+			return kilobytes << 10
+		}
+	}
+	return 0
+}
+
+// probe asks the driver for its GPUs and how they are doing. One that cannot
+// be read is listed with the reason.
+func probe(ctx context.Context, open func(context.Context) (gpu.Prober, error)) (_ []shownDevice, err error) {
+	ctx, cancel := context.WithTimeout(ctx, probePatience)
+	defer cancel()
+	p, err := open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	gpus, err := p.GPUs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []shownDevice
+	for _, g := range gpus {
+		d := shownDevice{Name: g.Name, UUID: g.UUID, PCI: g.PCI, Driver: g.Driver, Capability: g.Capability, TotalBytes: g.TotalBytes}
+		if g.CUDA >= 0 {
+			d.Device = fmt.Sprintf("cuda:%d", g.CUDA)
+		}
+		r, err := p.Read(ctx, g.UUID)
+		if err != nil {
+			d.Fault = err.Error()
+		}
+		d.FreeBytes, d.Busy, d.Celsius, d.Watts, d.Throttled = r.FreeBytes, r.Busy, r.Celsius, r.Watts, r.Throttled
+		for _, u := range r.Others {
+			d.Others = append(d.Others, shownUser(u))
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
