@@ -73,7 +73,7 @@ func TestTheCatalogAndTheGraphAreShown(t *testing.T) {
 	for _, m := range list {
 		names = append(names, m.Model)
 	}
-	for _, want := range []string{"earshot-vad@1", "earshot-langid@4", "earshot-en@3", "earshot-sound@3", "earshot-topics@1", "earshot-ads@3", "earshot-highlight@3"} {
+	for _, want := range []string{"earshot-vad@1", "earshot-langid@4", "earshot-en@3", "earshot-sound@3", "earshot-topics@1", "earshot-ads@4", "earshot-highlight@3"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("no %s among %v", want, names)
 		}
