@@ -108,6 +108,14 @@ def told(reads, talks, rng):
     return units
 
 
+def magazine(reads, talks, rng):
+    """An episode as episodes.py makes them: four passages of talk and two advertisements, which may stand anywhere."""
+    units = [[(s, 0) for s in talk] for talk in rng.sample(talks, 4)]
+    for read in rng.sample(reads, 2):
+        units.insert(rng.randrange(len(units) + 1), [(s, 1) for s in read])
+    return [u for passage in units for u in passage]
+
+
 class Material:
     """Texts to train on, none of which shares five words in a row with the sample feed or with a text kept for measuring."""
 

@@ -24,6 +24,7 @@ from network import CONTEXT, ROWS, WIDTH, Net, chain_loss, export, joined, margi
 from topic.wordnet import WordNet
 
 THRESHOLD = 0.5
+SIZES = (1, 1, 2, 3), (1,)  # sentences of a segment: of the figures on texts, and of a speaker who pauses after each
 EPISODES = 400  # that a figure is measured on
 GOLDEN = pathlib.Path(__file__).parents[2] / "ads" / "testdata" / "golden.json"
 
@@ -32,11 +33,11 @@ def stems(said):
     return [hashed.stem(w) for w in hashed.words(said)]
 
 
-def segments(units, rng, forgetting=0.0):
-    """Segments of an episode, (stems, label): one to three sentences of one kind, since jingles and pauses part the others."""
+def segments(units, rng, forgetting=0.0, sizes=SIZES[0]):
+    """Segments of an episode, (stems, label): some sentences of one kind, since jingles and pauses part the others."""
     out, at = [], 0
     while at < len(units):
-        n = rng.choice([1, 1, 2, 3])
+        n = rng.choice(sizes)
         take = [u for u in units[at:at + n] if u[1] == units[at][1]]
         at += len(take)
         said = [w for s, _ in take for w in s if rng.random() >= forgetting]  # what is learnt must not hang on one word
@@ -92,13 +93,13 @@ def train(studio, vectors, steps, seed, batch=16):
     return net.eval()
 
 
-def measured(episode, rate, seed=2):
+def measured(episode, rate, sizes=SIZES[0], seed=2):
     """Episodes that a function of a random generator and of what mishears makes, heard with so many errors a word: for each its
     parts, labels and numbers of words."""
     rng, hear = random.Random(seed), Mishearing(seed)
     out = []
     for _ in range(EPISODES):
-        cut = segments([(stems(" ".join(hear.hear(s.split(), rate))), y) for s, y in episode(rng, hear)], rng)
+        cut = segments([(stems(" ".join(hear.hear(s.split(), rate))), y) for s, y in episode(rng, hear)], rng, 0, sizes)
         out.append((parts([s for s, _ in cut]), np.array([y for _, y in cut]), np.array([len(s) for s, _ in cut])))
     return out
 
@@ -117,7 +118,7 @@ def choose(nets, chain, episodes):
     """The scale and bias of the mean scores with the best F1 of segments: scale [2], bias [2]."""
     with torch.no_grad():
         scores = [np.mean([net(joined([p])).numpy() for net in nets], 0) for p, _, _ in episodes]
-    options = [(np.array([a, c]), np.array([b, 0.])) for a in (.7, 1, 1.4) for b in (.25, .5, .75, 1) for c in (1, 1.5)]
+    options = [(np.array([a, c]), np.array([b, 0.])) for a in (.7, 1, 1.4, 2) for b in (0, .25, .5, .75, 1) for c in (1, 1.5, 2.25)]
     f1 = lambda o: figures([marginals(s * o[0] + o[1], chain) for s in scores], episodes)["segments"]["f1"]
     return max(options, key=f1)
 
@@ -176,9 +177,10 @@ def main():
     studio = Studio(material, 1)
     nets = [train(studio, vectors, o.steps, seed) for seed in (1, 2, 3)]
     chain = np.mean([n.chain.detach().numpy() for n in nets], 0).astype(float).round(3)
-    passages = lambda kinds: lambda rng, _: texts.told(*kinds, rng)
-    dev = {rate: measured(passages(material.dev), rate) for rate in (0, .2)}
-    scale, bias = choose(nets, chain, dev[0] + dev[.2])
+    passages = lambda kinds, order: lambda rng, _: order(*kinds, rng)
+    dev = {(order.__name__, sizes, rate): measured(passages(material.dev, order), rate, sizes)
+           for order in (texts.told, texts.magazine) for sizes in SIZES for rate in (0, .2)}
+    scale, bias = choose(nets, chain, [e for episodes in dev.values() for e in episodes[:80]])
     print("scale", scale, "bias", bias, flush=True)
     o.pack.mkdir(parents=True, exist_ok=True)
     model = o.pack / "model.onnx"
@@ -192,11 +194,11 @@ def main():
     GOLDEN.write_text(json.dumps(golden(session, chain), indent=1) + "\n")
     show = lambda name, rate, episodes: print(name, rate, json.dumps(figures(
         [probabilities(session, e[0], chain) for e in episodes], episodes)), flush=True)
-    for rate, episodes in dev.items():
-        show("dev", rate, episodes)
+    for (order, sizes, rate), episodes in dev.items():
+        show(f"dev {order} {sizes}", rate, episodes)
     if o.test:
         patterns = lambda rng, hear: texts.mixed(phrases.HELD, phrases.NEAR_HELD, material.frame, material.held, hear, rng, 0)
-        for name, episode in (("passages", passages(material.test)), ("patterns", patterns)):
+        for name, episode in (("passages", passages(material.test, texts.told)), ("patterns", patterns)):
             for rate in (0, .2):
                 show(name, rate, measured(episode, rate))
 
