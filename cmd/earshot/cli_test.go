@@ -113,7 +113,7 @@ func TestTheCatalogAndTheGraphAreShown(t *testing.T) {
 	for _, m := range list {
 		names = append(names, m.Model)
 	}
-	for _, want := range []string{"earshot-vad@1", "earshot-langid@4", "earshot-en@3", "earshot-sound@3", "earshot-topics@2", "earshot-ads@3", "earshot-highlight@3", "earshot-passages@2", "earshot-punctuation@1"} {
+	for _, want := range []string{"earshot-vad@1", "earshot-langid@4", "earshot-en@3", "earshot-sound@3", "earshot-topics@2", "earshot-ads@4", "earshot-highlight@3", "earshot-passages@2", "earshot-punctuation@1"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("no %s among %v", want, names)
 		}

@@ -71,7 +71,7 @@ var families = map[string]map[string]fitting{
 		"hashed-words": keywords(keyword.NewRunner, keyword.New),
 	},
 	"ads": {
-		"hashed-window": advertisements(ads.NewRunner, ads.New),
+		"hashed-chain": advertisements(ads.NewRunner, ads.New),
 	},
 	"highlight": {
 		"features": ranking(highlight.NewRunner, highlight.New),

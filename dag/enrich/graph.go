@@ -121,7 +121,7 @@ var kinds = []kind{
 	{name: nodeKeywords, version: 1, requires: []string{inAbout}, optional: []string{nodeLanguage, nodeTranscript, nodeChapters}, task: "keywords",
 		absent: func(p Ports) bool { return p.Keywords == nil },
 		run:    func(g *nodes) dag.Func { return g.keywords }},
-	{name: nodeAds, version: 1, requires: []string{nodeDecode, nodeTranscript}, optional: []string{nodeSounds}, task: "ads",
+	{name: nodeAds, version: 2, requires: []string{nodeDecode, nodeTranscript}, optional: []string{nodeSounds}, task: "ads",
 		absent: func(p Ports) bool { return p.Ads == nil },
 		run:    func(g *nodes) dag.Func { return g.ads }},
 	{name: nodeHighlight, version: 3, requires: []string{inSoundbites, nodeDecode}, task: "highlight",

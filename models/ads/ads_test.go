@@ -1,7 +1,6 @@
 package ads
 
 import (
-	"math"
 	"strings"
 	"testing"
 
@@ -14,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-type queue = modelstest.Queue[Window, float32]
+type queue = modelstest.Queue[Window, Score]
 
 func openFinder(t *testing.T) (*Finder, queue) {
 	t.Helper()
@@ -54,7 +53,7 @@ func TestAnAdvertisementIsFoundWithItsJingles(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := episode.Span{Start: 14.5, End: segments[5].End}
-	if len(got) != 1 || got[0].Overlap(want)/max(got[0].Len(), want.Len()) < 0.6 || usage.Model != "earshot-ads@3" {
+	if len(got) != 1 || got[0].Overlap(want)/max(got[0].Len(), want.Len()) < 0.6 || usage.Model != "earshot-ads@4" {
 		t.Errorf("found %v, want one near %v; usage %+v", got, want, usage)
 	}
 }
@@ -82,7 +81,7 @@ func TestProbabilitiesDoNotDependOnTheBatch(t *testing.T) {
 	}
 	for i, w := range windows {
 		one, err := q.Runner.Run(t.Context(), q.Sessions, []Window{w})
-		if err != nil || math.Float32bits(one[0]) != math.Float32bits(together[i]) {
+		if err != nil || one[0] != together[i] {
 			t.Errorf("window %d: %v alone, %v together, %v", i, one, together[i], err)
 		}
 	}
@@ -91,13 +90,13 @@ func TestProbabilitiesDoNotDependOnTheBatch(t *testing.T) {
 func TestAdsAreInOrderAndApart(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var e Evidence
-		var p []float32
+		var p []float64
 		at := episode.Seconds(0)
 		for range rapid.IntRange(0, 40).Draw(t, "segments") {
 			at += episode.Seconds(rapid.Float64Range(0, 12).Draw(t, "pause"))
 			end := at + episode.Seconds(rapid.Float64Range(0.2, 12).Draw(t, "length"))
 			e.Segments = append(e.Segments, episode.Segment{Span: episode.Span{Start: at, End: end}, Text: "words"})
-			p = append(p, rapid.Float32Range(0, 1).Draw(t, "probability"))
+			p = append(p, rapid.Float64Range(0, 1).Draw(t, "probability"))
 			if rapid.Bool().Draw(t, "jingle") {
 				e.SoundEvents = append(e.SoundEvents, episode.SoundEvent{Label: "Music", Span: episode.Span{Start: end - 1, End: end + 3}})
 			}
@@ -106,7 +105,7 @@ func TestAdsAreInOrderAndApart(t *testing.T) {
 		e.Duration = at + 3
 		last := episode.Seconds(0)
 		for _, ad := range join(e, p, 0.5) {
-			if ad.Start < last || ad.End <= ad.Start || ad.End > e.Duration || ad.Confidence < 0.125 || ad.Confidence > 1 {
+			if ad.Start < last || ad.End <= ad.Start || ad.End > e.Duration || ad.Confidence < 0.5 || ad.Confidence > 1 {
 				t.Fatalf("%+v after %v in %v", ad, last, e.Duration)
 			}
 			last = ad.End

@@ -18,13 +18,15 @@ const (
 	// bridge is what may lie between two parts of one advertisement: a segment
 	// that was misheard.
 	bridge episode.Seconds = 6
-	// carry is the share of the threshold that lets an advertisement go on into
-	// the segment before or after it.
-	carry = 0.5
+	// openingWords are the words that tell whether a segment goes on with what
+	// was said before it.
+	openingWords = 4
 	// jingleReach is how near music must begin or end to be the
 	// advertisement's jingle; longer music than longestJingle is a song.
 	jingleReach   episode.Seconds = 1.5
 	longestJingle episode.Seconds = 8
+	// jingleChange is how much a jingle speaks for a change, in log-odds.
+	jingleChange = 1.5
 	// shortest is what most finds that are none stay below.
 	shortest episode.Seconds = 8
 )
@@ -40,74 +42,103 @@ type Evidence struct {
 type Finder struct {
 	model     string
 	params    params
+	chain     chain
 	threshold float64
-	queue     models.Queue[Window, float32]
+	queue     models.Queue[Window, Score]
 }
 
 // New makes a finder on a queue of its model. The manifest's label says from
 // which probability a segment is advertisement.
-func New(m *models.Model, q models.Queue[Window, float32]) (*Finder, error) {
+func New(m *models.Model, q models.Queue[Window, Score]) (*Finder, error) {
 	p, err := readParams(m)
 	if err != nil {
 		return nil, err
 	}
-	return &Finder{m.Manifest.Ref(), p, m.Manifest.Labels[0].Threshold, q}, nil
+	return &Finder{m.Manifest.Ref(), p, chain{p.First, p.Begin, p.End}, m.Manifest.Labels[0].Threshold, q}, nil
 }
 
 // Find returns the advertisements, in order and without overlap, each with the
 // mean probability of its segments.
 func (f *Finder) Find(ctx context.Context, e Evidence) ([]episode.Ad, models.Usage, error) {
-	probabilities, usage, err := models.Map(ctx, f.queue, inFlight, f.windows(e.Segments))
+	e.Segments = slices.DeleteFunc(slices.Clone(e.Segments), func(s episode.Segment) bool { return len(words.Split(s.Text)) == 0 })
+	scores, usage, err := models.Map(ctx, f.queue, inFlight, f.windows(e.Segments))
 	usage.Model = f.model
 	if err != nil {
 		return nil, usage, err
 	}
-	return join(e, probabilities, f.threshold), usage, nil
+	return join(e, f.chain.marginals(withMusic(scores, e)), f.threshold), usage, nil
 }
 
-// windows are the segments with the words next to them.
+// windows are the segments with the words around them.
 func (f *Finder) windows(segments []episode.Segment) []Window {
-	said := make([][]string, len(segments))
+	var said []string // of all segments
+	ends := make([]int, len(segments))
 	for i, s := range segments {
-		said[i] = words.Split(s.Text)
+		said = append(said, words.Stems(s.Text)...)
+		ends[i] = len(said)
 	}
 	out := make([]Window, len(segments))
-	for i := range segments {
-		var near []string
-		if i > 0 {
-			near = append(near, said[i-1][max(0, len(said[i-1])-f.params.ContextWords):]...)
+	from := 0
+	for i, to := range ends {
+		features := func(stems []string) words.Features { return words.Hash(stems, f.params.Rows) }
+		out[i] = Window{
+			Inner:   features(said[from:to]),
+			Before:  features(said[max(0, from-f.params.ContextWords):from]),
+			After:   features(said[to:min(len(said), to+f.params.ContextWords)]),
+			Opening: opening(said[from:min(to, from+openingWords)], f.params.Rows),
 		}
-		if i+1 < len(segments) {
-			near = append(near, said[i+1][:min(len(said[i+1]), f.params.ContextWords)]...)
-		}
-		out[i] = Window{f.features(said[i]), f.features(near)}
+		from = to
 	}
 	return out
 }
 
-func (f *Finder) features(said []string) words.Features {
-	stems := make([]string, len(said))
-	for i, w := range said {
-		stems[i] = words.Stem(w)
+// opening are the features of a segment's first stems: "^" before each, "^"
+// before the first two, "^^" before the first. All weigh the same.
+func opening(stems []string, rows int) words.Features {
+	if len(stems) == 0 {
+		return words.Features{}
 	}
-	return words.Hash(stems, f.params.Rows)
+	names := []string{"^" + strings.Join(stems[:min(2, len(stems))], " "), "^^" + stems[0]}
+	for _, w := range stems {
+		names = append(names, "^"+w)
+	}
+	var f words.Features
+	for _, name := range names {
+		f.Rows = append(f.Rows, words.Row(name, rows))
+		f.Weights = append(f.Weights, 0.5)
+	}
+	return f
+}
+
+// withMusic are the scores with more belief in a change where a jingle plays
+// between two segments.
+func withMusic(scores []Score, e Evidence) []Score {
+	out := slices.Clone(scores)
+	for i := 1; i < len(out); i++ {
+		before, after := e.Segments[i-1], e.Segments[i]
+		if slices.ContainsFunc(e.SoundEvents, func(m episode.SoundEvent) bool {
+			return isJingle(m) && m.Start > before.End-jingleReach && m.End < after.Start+jingleReach
+		}) {
+			out[i].Change += jingleChange
+		}
+	}
+	return out
 }
 
 // join makes spans of the segments at or above the threshold: parts that lie
 // close are one advertisement, jingles next to it belong to it.
-func join(e Evidence, probabilities []float32, threshold float64) []episode.Ad {
+func join(e Evidence, probabilities []float64, threshold float64) []episode.Ad {
 	type part struct {
 		episode.Span
 		sum float64
 		n   int
 	}
-	in := chosen(probabilities, threshold)
 	var parts []part
 	for i, s := range e.Segments {
-		if !in[i] || strings.TrimSpace(s.Text) == "" {
+		p := probabilities[i]
+		if p < threshold {
 			continue
 		}
-		p := float64(probabilities[i])
 		if n := len(parts); n > 0 && s.Start-parts[n-1].End <= bridge {
 			parts[n-1].End = max(parts[n-1].End, s.End)
 			parts[n-1].sum += p
@@ -136,26 +167,7 @@ func join(e Evidence, probabilities []float32, threshold float64) []episode.Ad {
 	return out
 }
 
-// chosen says which segments are advertisement: those at or above the
-// threshold, and their neighbours as long as each is at or above its carry.
-func chosen(probabilities []float32, threshold float64) []bool {
-	in := make([]bool, len(probabilities))
-	for i, p := range probabilities {
-		in[i] = float64(p) >= threshold
-	}
-	spread := func(i, from int) {
-		if from >= 0 && from < len(in) && in[from] && float64(probabilities[i]) >= carry*threshold {
-			in[i] = true
-		}
-	}
-	for i := range in {
-		spread(i, i-1)
-	}
-	for i := len(in) - 1; i >= 0; i-- {
-		spread(i, i+1)
-	}
-	return in
-}
+func isJingle(m episode.SoundEvent) bool { return m.Label == "Music" && m.Len() <= longestJingle }
 
 // withJingles widens a span by the short music right before and after it.
 func withJingles(s episode.Span, sounds []episode.SoundEvent) episode.Span {
@@ -163,7 +175,7 @@ func withJingles(s episode.Span, sounds []episode.SoundEvent) episode.Span {
 	music := slices.Clone(sounds)
 	slices.SortFunc(music, func(a, b episode.SoundEvent) int { return cmp.Compare(a.Start, b.Start) })
 	for _, m := range music {
-		if m.Label != "Music" || m.Len() > longestJingle {
+		if !isJingle(m) {
 			continue
 		}
 		if m.Start < s.Start && m.End >= s.Start-jingleReach && m.End <= s.Start+jingleReach {

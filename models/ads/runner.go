@@ -1,6 +1,6 @@
-// Package ads finds the advertisements in a transcript: a model judges each
-// segment with the words next to it, and what it takes for advertisement is
-// joined to spans, jingles included.
+// Package ads finds the advertisements in a transcript: a model scores each
+// segment with the words around it, the scores are smoothed over the episode,
+// and what is taken for advertisement is joined to spans, jingles included.
 package ads
 
 import (
@@ -11,14 +11,32 @@ import (
 	"github.com/earshot-fm/earshot/models/words"
 )
 
-// Window is one segment's words as features of the model's table, and those of
-// the words next to it.
-type Window struct{ Inner, Near words.Features }
+// Window is a segment's words as features of the model's table, those before
+// and after it, and the words that it opens with.
+type Window struct{ Inner, Before, After, Opening words.Features }
+
+func (w Window) parts() [4]words.Features {
+	return [4]words.Features{w.Inner, w.Before, w.After, w.Opening}
+}
+
+// inputs name the tensors of a Window's parts: NAMEids and NAMEweights.
+var inputs = [4]string{"", "before_", "after_", "opening_"}
+
+// Score is what a model makes of a segment, as log-odds.
+type Score struct {
+	Ad     float32 // that it is advertisement
+	Change float32 // that advertisement begins or ends with its first word
+}
 
 // params are the manifest's parameters.
 type params struct {
 	Rows         int `yaml:"rows"`          // of the model's table
-	ContextWords int `yaml:"context_words"` // of the segment before, and of the one after
+	ContextWords int `yaml:"context_words"` // before the segment, and after it
+
+	// Log potentials of the chain over the segments.
+	First float64 `yaml:"first"`
+	Begin float64 `yaml:"begin"`
+	End   float64 `yaml:"end"`
 }
 
 func readParams(m *models.Model) (params, error) {
@@ -28,8 +46,8 @@ func readParams(m *models.Model) (params, error) {
 		return p, err
 	}
 	switch {
-	case f.Task != "ads" || f.Family != "hashed-window":
-		return p, fmt.Errorf("ads: model %s: task %q, family %q: want ads, hashed-window", f.Ref(), f.Task, f.Family)
+	case f.Task != "ads" || f.Family != "hashed-chain":
+		return p, fmt.Errorf("ads: model %s: task %q, family %q: want ads, hashed-chain", f.Ref(), f.Task, f.Family)
 	case p.Rows < 2 || p.ContextWords < 0:
 		return p, fmt.Errorf("ads: model %s: parameters: want rows > 1 and context_words ≥ 0", f.Ref())
 	case len(f.Sessions) != 1 || len(f.Labels) != 1:
@@ -38,14 +56,13 @@ func readParams(m *models.Model) (params, error) {
 	return p, nil
 }
 
-// Runner runs windows through a hashed-window model: ids i64[batch, n] and
-// weights f32[batch, n], near_ids and near_weights likewise, to probability
-// f32[batch, 1].
+// Runner runs windows through a hashed-chain model: ids i64[batch, n] and
+// weights f32[batch, n] of each part to scores f32[batch, 2].
 type Runner struct{ session string }
 
-var _ models.Runner[Window, float32] = (*Runner)(nil)
+var _ models.Runner[Window, Score] = (*Runner)(nil)
 
-// NewRunner makes a runner for a model of family hashed-window.
+// NewRunner makes a runner for a model of family hashed-chain.
 func NewRunner(m *models.Model) (*Runner, error) {
 	if _, err := readParams(m); err != nil {
 		return nil, err
@@ -55,34 +72,46 @@ func NewRunner(m *models.Model) (*Runner, error) {
 
 // Cost is the window's padded number of features.
 func (*Runner) Cost(w Window) float64 {
-	return float64(words.Bucket(len(w.Inner.Rows)) + words.Bucket(len(w.Near.Rows)))
+	n := 0
+	for _, part := range w.parts() {
+		n += words.Bucket(len(part.Rows))
+	}
+	return float64(n)
 }
 
-// Bucket groups windows whose two tables have the same padded lengths.
+// Bucket groups windows whose parts have the same padded lengths.
 func (*Runner) Bucket(w Window) int {
-	return words.Bucket(len(w.Inner.Rows))<<16 | words.Bucket(len(w.Near.Rows))
+	b := 0
+	for _, part := range w.parts() {
+		b = b<<16 | words.Bucket(len(part.Rows))
+	}
+	return b
 }
 
-// Run gives each window's probability to be advertisement, [0, 1].
-func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Window) ([]float32, error) {
-	inner, near := make([]words.Features, len(batch)), make([]words.Features, len(batch))
-	for i, w := range batch {
-		inner[i], near[i] = w.Inner, w.Near
+// Run scores each window.
+func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Window) ([]Score, error) {
+	tensors := map[string]models.Tensor{}
+	for k, name := range inputs {
+		part := make([]words.Features, len(batch))
+		for i, w := range batch {
+			part[i] = w.parts()[k]
+		}
+		tensors[name+"ids"], tensors[name+"weights"] = words.Tensors(part)
 	}
-	ids, weights := words.Tensors(inner)
-	nearIDs, nearWeights := words.Tensors(near)
-	out, err := sessions[r.session].Run(ctx, map[string]models.Tensor{
-		"ids": ids, "weights": weights, "near_ids": nearIDs, "near_weights": nearWeights,
-	})
+	out, err := sessions[r.session].Run(ctx, tensors)
 	if err != nil {
 		return nil, fmt.Errorf("ads: %w", err)
 	}
-	p, shape, err := models.Floats(out, "probability")
+	s, shape, err := models.Floats(out, "scores")
 	if err != nil {
 		return nil, fmt.Errorf("ads: %w", err)
 	}
-	if len(p) != max(2, len(batch)) {
-		return nil, fmt.Errorf("ads: output \"probability\" has shape %v for %d windows", shape, len(batch))
+	if len(s) != 2*max(2, len(batch)) {
+		return nil, fmt.Errorf("ads: output \"scores\" has shape %v for %d windows", shape, len(batch))
 	}
-	return p[:len(batch):len(batch)], nil
+	scores := make([]Score, len(batch))
+	for i := range scores {
+		scores[i] = Score{s[2*i], s[2*i+1]}
+	}
+	return scores, nil
 }

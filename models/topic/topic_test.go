@@ -108,7 +108,7 @@ func TestWrongModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewRunner(m); err == nil || !strings.Contains(err.Error(), "earshot-ads@3") {
+	if _, err := NewRunner(m); err == nil || !strings.Contains(err.Error(), "earshot-ads@4") {
 		t.Errorf("an ad model as topics: %v", err)
 	}
 }

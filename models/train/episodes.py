@@ -2,10 +2,10 @@
 
     python episodes.py FOLDER && bin/earshot eval FOLDER
 
-With --texts ads/reads.txt, episodes to choose a model's settings by. Passages of ads/test.txt, four of talk and two advertisements an episode, spoken by voices that the recogniser was not
-trained on (flite's rms, faster, slower, higher, lower) or has heard other words of; some advertisements have a voice or
-jingles of their own, some neither. One passage of talk is the highlight: somebody applauds or laughs at its end. Needs
-what sample/make needs.
+With --texts ads/dev.txt, episodes to choose a model's settings by. Passages of ads/test.txt, four of talk and two
+advertisements an episode, spoken by voices that the recogniser was not trained on (flite's rms, faster, slower, higher, lower)
+or has heard other words of; some advertisements have a voice or jingles of their own, some neither. One passage of talk is the
+highlight: somebody applauds or laughs at its end. Needs what sample/make needs.
 """
 import argparse
 import json
