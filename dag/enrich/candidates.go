@@ -17,7 +17,7 @@ const (
 	answerWithin episode.Seconds = 1.5
 	// sureAd is the confidence from which an advertisement is a wall. What may
 	// be one is left to the ranker, since talk is taken for it now and then.
-	sureAd episode.Score = 0.8
+	sureAd episode.Score = 0.95
 	// snapReach is how far a publisher's soundbite is moved to a pause.
 	snapReach episode.Seconds = 2
 	// maxCandidates bounds what the ranker sees of an 11-hour episode.

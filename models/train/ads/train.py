@@ -23,7 +23,7 @@ from mishear import Mishearing
 from network import CONTEXT, ROWS, WIDTH, Net, chain_loss, export, joined, marginals, parts
 from topic.wordnet import WordNet
 
-THRESHOLD = 0.65
+THRESHOLD = 0.8
 SIZES = (1, 1, 2, 3), (1,)  # sentences of a segment: of the figures on texts, and of a speaker who pauses after each
 EPISODES = 400  # that a figure is measured on
 GOLDEN = pathlib.Path(__file__).parents[2] / "ads" / "testdata" / "golden.json"

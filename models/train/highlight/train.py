@@ -76,7 +76,7 @@ def episode(rng):
 def preference(f, story, opening, closing):
     """An editor's worth of each span: the prior that the card states."""
     return (2.0 * story + 7.0 * f["soundbite"] + 0.8 * f["speech"] - 0.8 * f["music"] + 60 * np.minimum(f["audience"], 0.05) * f["answer"] ** 2
-            - 1.6 * opening - 1.8 * closing - 2.0 * f["advert"] + 0.4 * f["pause_before"] + 0.4 * f["pause_after"]
+            - 1.6 * opening - 1.8 * closing - 4.0 * f["advert"] + 0.4 * f["pause_before"] + 0.4 * f["pause_after"]
             - 0.9 * f["length"] + 0.3 * f["personal"] + 0.3 * f["questions"] + 0.2 * f["dynamics"])
 
 
