@@ -65,7 +65,7 @@ class Net(nn.Module):
 
     def forward(self, ids, pauses):
         said = (ids[:, :, :1] > 0).to(pauses.dtype)
-        pauses = pauses.unsqueeze(-1)
+        pauses = torch.relu(pauses).unsqueeze(-1)  # the root of less than nothing is no number
         x = torch.cat([self.drop(self.table(ids).sum(2)), torch.relu(self.pause(torch.cat([pauses, torch.sqrt(pauses)], 2)))], 2)
         x = self.into(x)
         for block in self.blocks:
