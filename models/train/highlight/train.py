@@ -163,7 +163,7 @@ batch: {{max_items: 64, max_cost: 2048}}
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--pack", type=pathlib.Path, required=True)
-    p.add_argument("--steps", type=int, default=1500)
+    p.add_argument("--steps", type=int, default=6000)
     o = p.parse_args()
     torch.set_num_threads(1)
     net = train(1, o.steps)
