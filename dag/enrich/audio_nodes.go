@@ -93,20 +93,31 @@ func (g *nodes) language(ctx context.Context, t *dag.Task) (io.Reader, error) {
 	return document(settled(l, declared))
 }
 
-// plausible is the least confidence at which a publisher's word settles what
-// the model left open: feeds are declared in one language and hold others.
-const plausible episode.Score = 0.1
+const (
+	// plausible is the least confidence at which a publisher's word settles
+	// what the model left open: feeds are declared in one language and hold
+	// others.
+	plausible episode.Score = 0.1
+	// declaredOdds is how much likelier than any one other language the
+	// declared one is, before anything was heard: one feed in twenty holds
+	// another, and that may be one of many.
+	declaredOdds episode.Score = 40
+)
 
-// settled is the language that the publisher declares where the model could
-// not tell and that one is among its candidates.
+// settled weighs what the model heard against what the publisher declares
+// (Bayes' rule). Where the model could not tell, the declared language must be
+// among its candidates.
 func settled(l episode.Language, declared string) episode.Language {
-	if l.Code != episode.Undetermined {
+	at := slices.IndexFunc(l.Candidates, func(c episode.LanguageCandidate) bool { return c.Code == declared })
+	if at < 0 || l.Code == declared {
 		return l
 	}
-	for _, c := range l.Candidates {
-		if c.Code == declared && c.Confidence >= plausible {
-			l.Code, l.Confidence = c.Code, c.Confidence
-		}
+	c := l.Candidates[at]
+	switch {
+	case l.Code == episode.Undetermined && c.Confidence >= plausible:
+		l.Code, l.Confidence = c.Code, c.Confidence
+	case l.Code != episode.Undetermined && declaredOdds*c.Confidence > l.Confidence:
+		l.Code, l.Confidence = c.Code, declaredOdds*c.Confidence/(declaredOdds*c.Confidence+1-c.Confidence)
 	}
 	return l
 }

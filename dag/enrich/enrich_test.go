@@ -399,7 +399,7 @@ func TestALanguageWithoutARecogniserIsAGapThatTheRestWorksAround(t *testing.T) {
 	}
 }
 
-func TestThePublishersLanguageSettlesWhatTheModelLeavesOpen(t *testing.T) {
+func TestThePublishersLanguageCounts(t *testing.T) {
 	heard := []episode.LanguageCandidate{{Code: "de", Confidence: 0.5}, {Code: "en", Confidence: 0.2}, {Code: "nl", Confidence: 0.05}}
 	for _, c := range []struct{ model, declared, want string }{
 		{"und", "en-GB", "en"},
@@ -407,7 +407,8 @@ func TestThePublishersLanguageSettlesWhatTheModelLeavesOpen(t *testing.T) {
 		{"und", "nl", "und"}, // the model thinks it unlikely
 		{"und", "fr", "und"}, // the model did not think of it
 		{"und", "", "und"},
-		{"de", "en", "de"}, // the model is sure
+		{"de", "en", "en"}, // likelier than what the model heard
+		{"de", "fr", "de"},
 	} {
 		s := newSetup(t)
 		s.language, s.candidates = c.model, heard

@@ -89,7 +89,7 @@ var kinds = []kind{
 	{name: nodeSpeech, version: 1, live: []string{nodeDecode}, task: "speech",
 		absent: func(p Ports) bool { return p.Speech == nil },
 		run:    func(g *nodes) dag.Func { return g.speech }},
-	{name: nodeLanguage, version: 2, live: []string{nodeDecode}, requires: []string{nodeSpeech, inDeclared}, task: "language",
+	{name: nodeLanguage, version: 3, live: []string{nodeDecode}, requires: []string{nodeSpeech, inDeclared}, task: "language",
 		absent: func(p Ports) bool { return p.Language == nil },
 		run:    func(g *nodes) dag.Func { return g.language }},
 	{name: nodeTranscript, version: 3, live: []string{nodeDecode}, requires: []string{nodeSpeech, nodeLanguage}, optional: []string{nodePublisherTranscript}, task: "transcript",
