@@ -3,7 +3,6 @@ package gpu
 import (
 	"context"
 	"errors"
-	"time"
 )
 
 // Prober tells what the driver of the machine's GPUs knows of them: the port
@@ -14,10 +13,6 @@ type Prober interface {
 	GPUs(ctx context.Context) ([]GPU, error)
 	// Read tells how a GPU is doing; ErrLost for one that is there no more.
 	Read(ctx context.Context, uuid string) (Reading, error)
-	// Watch reports what befalls the GPUs, one event at a time, until ctx
-	// ends; it then returns nil. ErrUnsupported where the driver tells of no
-	// events.
-	Watch(ctx context.Context, report func(Event)) error
 	// Close lets go of the driver.
 	Close() error
 }
@@ -29,8 +24,6 @@ var (
 	ErrLost = errors.New("the GPU is lost")
 	// ErrNoAnswer is wrapped by the error for a driver that does not answer.
 	ErrNoAnswer = errors.New("the driver does not answer")
-	// ErrUnsupported is wrapped by the error for what a driver cannot tell.
-	ErrUnsupported = errors.New("not supported by the driver")
 )
 
 // GPU is what never changes about one GPU, or one MIG instance of it.
@@ -61,30 +54,3 @@ type Process struct {
 	PID   int
 	Bytes int64
 }
-
-// Fault is what an Event tells.
-type Fault string
-
-// Faults of a GPU.
-const (
-	FaultXid  Fault = "xid"  // a critical error; Event.Code is its number
-	FaultECC  Fault = "ecc"  // memory bits that could not be put right
-	FaultLost Fault = "lost" // it cannot be reached any more
-)
-
-// Event is something that befell a GPU.
-type Event struct {
-	UUID  string
-	Fault Fault
-	Code  uint64 // NVIDIA's number of an Xid
-	At    time.Time
-}
-
-// appXids are the Xids that an application's own kernels bring about (a bad
-// address, an illegal instruction, a timeout): a fresh process cures them.
-// Source: NVIDIA, "XID Errors", table of common Xids.
-var appXids = map[uint64]bool{13: true, 31: true, 43: true, 45: true, 68: true, 69: true}
-
-// Fatal tells whether the GPU itself is at fault: a fresh process will not
-// cure it.
-func (e Event) Fatal() bool { return e.Fault != FaultXid || !appXids[e.Code] }

@@ -101,6 +101,8 @@ func (a *app) devices(ctx context.Context, want string, c deviceConfig, open fun
 		gpus, err := probe(ctx, open)
 		all.Devices = append(all.Devices, gpus...)
 		switch {
+		case err != nil && len(gpus) > 0:
+			missing = fmt.Errorf("the GPUs' driver: %w", err)
 		case err != nil:
 			missing = fmt.Errorf("no GPU: %w", err)
 		case len(gpus) == 0:

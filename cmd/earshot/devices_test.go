@@ -32,8 +32,6 @@ func (p *prober) Read(_ context.Context, uuid string) (gpu.Reading, error) {
 	}, nil
 }
 
-func (p *prober) Watch(context.Context, func(gpu.Event)) error { return gpu.ErrUnsupported }
-
 func (p *prober) Close() error {
 	p.closed++
 	return nil

@@ -11,7 +11,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
@@ -24,19 +23,15 @@ import (
 type Options struct {
 	NVML nvml.Interface           // nil: libnvidia-ml.so.1
 	CUDA func() ([]string, error) // UUIDs in CUDA's order; nil: asks libcuda.so.1
-	Now  func() time.Time         // nil: time.Now
 }
 
 // Prober asks NVML. One call is under way at a time: NVML serialises them
 // anyway, and one that hangs must not take a goroutine for each that follows.
 type Prober struct {
-	lib  nvml.Interface
-	now  func() time.Time
-	gpus []gpu.GPU
-	turn chan struct{} // holds one element: whoever takes it may call NVML
-
-	mu      sync.Mutex
-	handles map[string]nvml.Device
+	lib     nvml.Interface
+	gpus    []gpu.GPU
+	handles map[string]nvml.Device // by UUID
+	turn    chan struct{}          // holds one element: whoever takes it may call NVML
 }
 
 var _ gpu.Prober = (*Prober)(nil)
@@ -50,10 +45,7 @@ func Open(ctx context.Context, o Options) (*Prober, error) {
 	if o.CUDA == nil {
 		o.CUDA = cudaUUIDs
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	p := &Prober{lib: o.NVML, now: o.Now, turn: make(chan struct{}, 1), handles: map[string]nvml.Device{}}
+	p := &Prober{lib: o.NVML, turn: make(chan struct{}, 1), handles: map[string]nvml.Device{}}
 	p.turn <- struct{}{}
 	err := p.call(ctx, func() error {
 		if r := p.lib.Init(); r != nvml.SUCCESS {
@@ -172,9 +164,7 @@ func (p *Prober) GPUs(context.Context) ([]gpu.GPU, error) { return slices.Clone(
 
 // Read asks for a GPU's memory, users, load, heat and power.
 func (p *Prober) Read(ctx context.Context, uuid string) (gpu.Reading, error) {
-	p.mu.Lock()
 	d, ok := p.handles[uuid]
-	p.mu.Unlock()
 	if !ok {
 		return gpu.Reading{}, fmt.Errorf("nvml: %s: no such GPU was found", uuid)
 	}
@@ -241,67 +231,6 @@ func throttled(bits uint64) []string {
 	return out
 }
 
-// patience is how long one wait for events lasts: how late Watch ends.
-const patience = 500 * time.Millisecond
-
-// Watch waits for Xids and for memory that could not be put right.
-func (p *Prober) Watch(ctx context.Context, report func(gpu.Event)) error {
-	set, r := p.lib.EventSetCreate()
-	if r != nvml.SUCCESS {
-		return fmt.Errorf("nvml: %w", failed("watch for events", r))
-	}
-	defer set.Free()
-	const wanted = nvml.EventTypeXidCriticalError | nvml.EventTypeDoubleBitEccError
-	watched := 0
-	for _, g := range p.gpus {
-		d := p.handles[g.UUID]
-		kinds, r := d.GetSupportedEventTypes()
-		if r == nvml.SUCCESS && kinds&wanted != 0 && d.RegisterEvents(kinds&wanted, set) == nvml.SUCCESS {
-			watched++
-		}
-	}
-	if watched == 0 {
-		return fmt.Errorf("nvml: events of %d GPUs: %w", len(p.gpus), gpu.ErrUnsupported)
-	}
-	for ctx.Err() == nil {
-		data, r := set.Wait(uint32(patience.Milliseconds()))
-		switch r {
-		case nvml.SUCCESS:
-			if e, ok := p.event(data); ok {
-				report(e)
-			}
-		case nvml.ERROR_TIMEOUT:
-		case nvml.ERROR_GPU_IS_LOST:
-			for _, g := range p.gpus {
-				if _, r := p.handles[g.UUID].GetMemoryInfo(); r == nvml.ERROR_GPU_IS_LOST {
-					report(gpu.Event{UUID: g.UUID, Fault: gpu.FaultLost, At: p.now()})
-				}
-			}
-			return fmt.Errorf("nvml: %w", failed("wait for events", r))
-		default:
-			return fmt.Errorf("nvml: %w", failed("wait for events", r))
-		}
-	}
-	return nil
-}
-
-func (p *Prober) event(data nvml.EventData) (gpu.Event, bool) {
-	uuid, r := data.Device.GetUUID()
-	if r != nvml.SUCCESS {
-		return gpu.Event{}, false
-	}
-	e := gpu.Event{UUID: uuid, At: p.now()}
-	switch data.EventType {
-	case nvml.EventTypeXidCriticalError:
-		e.Fault, e.Code = gpu.FaultXid, data.EventData
-	case nvml.EventTypeDoubleBitEccError:
-		e.Fault = gpu.FaultECC
-	default:
-		return gpu.Event{}, false
-	}
-	return e, true
-}
-
 // closing is how long Close waits for a call that hangs.
 const closing = 2 * time.Second
 
@@ -329,8 +258,6 @@ func failed(what string, r nvml.Return) error {
 		return fmt.Errorf("%s: %w: %w", what, gpu.ErrNoDriver, err)
 	case nvml.ERROR_GPU_IS_LOST:
 		return fmt.Errorf("%s: %w: %w", what, gpu.ErrLost, err)
-	case nvml.ERROR_NOT_SUPPORTED:
-		return fmt.Errorf("%s: %w: %w", what, gpu.ErrUnsupported, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

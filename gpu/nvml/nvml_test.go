@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock"
@@ -24,8 +23,6 @@ const (
 	first  = "GPU-11111111-2222-3333-4444-555555555555"
 	second = "GPU-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 )
-
-var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 
 // t4 is a GPU as the library tells of it. Tests change what it answers.
 func t4(uuid, bus string) *mock.Device {
@@ -57,10 +54,6 @@ func t4(uuid, bus string) *mock.Device {
 		GetCurrentClocksThrottleReasonsFunc: func() (uint64, nvml.Return) {
 			return nvml.ClocksEventReasonGpuIdle | nvml.ClocksEventReasonSwThermalSlowdown, nvml.SUCCESS
 		},
-		GetSupportedEventTypesFunc: func() (uint64, nvml.Return) {
-			return nvml.EventTypeXidCriticalError | nvml.EventTypeDoubleBitEccError | nvml.EventTypePState, nvml.SUCCESS
-		},
-		RegisterEventsFunc: func(uint64, nvml.EventSet) nvml.Return { return nvml.SUCCESS },
 	}
 }
 
@@ -84,7 +77,6 @@ func open(t *testing.T, lib *mock.Interface) *Prober {
 	p, err := Open(t.Context(), Options{
 		NVML: lib,
 		CUDA: func() ([]string, error) { return []string{digits(second), digits(first)}, nil }, // not NVML's order
-		Now:  func() time.Time { return noon },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -207,67 +199,6 @@ func TestACallThatHangsHoldsUpNobody(t *testing.T) {
 	close(answer)
 	if _, err := p.Read(t.Context(), first); err != nil {
 		t.Errorf("after the driver has come back: %v", err)
-	}
-}
-
-func TestWatchReportsFaults(t *testing.T) {
-	d := t4(first, "")
-	lib := machine(d)
-	events := []nvml.EventData{
-		{Device: d, EventType: nvml.EventTypePState},
-		{Device: d, EventType: nvml.EventTypeXidCriticalError, EventData: 79},
-		{Device: d, EventType: nvml.EventTypeXidCriticalError, EventData: 31},
-		{Device: d, EventType: nvml.EventTypeDoubleBitEccError},
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	set := &mock.EventSet{
-		FreeFunc: func() nvml.Return { return nvml.SUCCESS },
-		WaitFunc: func(uint32) (nvml.EventData, nvml.Return) {
-			if len(events) == 0 {
-				cancel()
-				return nvml.EventData{}, nvml.ERROR_TIMEOUT
-			}
-			e := events[0]
-			events = events[1:]
-			return e, nvml.SUCCESS
-		},
-	}
-	lib.EventSetCreateFunc = func() (nvml.EventSet, nvml.Return) { return set, nvml.SUCCESS }
-	var got []gpu.Event
-	if err := open(t, lib).Watch(ctx, func(e gpu.Event) { got = append(got, e) }); err != nil {
-		t.Fatal(err)
-	}
-	want := []gpu.Event{
-		{UUID: first, Fault: gpu.FaultXid, Code: 79, At: noon},
-		{UUID: first, Fault: gpu.FaultXid, Code: 31, At: noon},
-		{UUID: first, Fault: gpu.FaultECC, At: noon},
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("%+v", got)
-	}
-	if !got[0].Fatal() || got[1].Fatal() || !got[2].Fatal() {
-		t.Error("an Xid 79 and lost bits are the GPU's own faults, an Xid 31 a program's")
-	}
-	if n := len(set.FreeCalls()); n != 1 {
-		t.Errorf("the event set was freed %d times", n)
-	}
-}
-
-func TestALostGPUEndsWatch(t *testing.T) {
-	d := t4(first, "")
-	lib := machine(d)
-	lib.EventSetCreateFunc = func() (nvml.EventSet, nvml.Return) {
-		return &mock.EventSet{
-			FreeFunc: func() nvml.Return { return nvml.SUCCESS },
-			WaitFunc: func(uint32) (nvml.EventData, nvml.Return) { return nvml.EventData{}, nvml.ERROR_GPU_IS_LOST },
-		}, nvml.SUCCESS
-	}
-	p := open(t, lib)
-	d.GetMemoryInfoFunc = func() (nvml.Memory, nvml.Return) { return nvml.Memory{}, nvml.ERROR_GPU_IS_LOST }
-	var got []gpu.Event
-	err := p.Watch(t.Context(), func(e gpu.Event) { got = append(got, e) })
-	if !errors.Is(err, gpu.ErrLost) || !slices.Equal(got, []gpu.Event{{UUID: first, Fault: gpu.FaultLost, At: noon}}) {
-		t.Errorf("%+v, %v", got, err)
 	}
 }
 
