@@ -89,7 +89,7 @@ func New(o Options) *Scheduler {
 		closing: make(chan struct{}),
 	}
 	for _, d := range o.Devices {
-		s.devices = append(s.devices, &device{Device: d, ledger: NewLedger(d.MemoryBytes), free: d.leases()})
+		s.devices = append(s.devices, &device{Device: d, ledger: NewLedger(LedgerOptions{Total: d.MemoryBytes}), free: d.leases()})
 	}
 	return s
 }

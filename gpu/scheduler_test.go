@@ -142,7 +142,7 @@ func start(t *testing.T, o Options, m *models.Model, r *runner) (*Scheduler, *Qu
 		if err := s.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
-		if n := s.devices[0].ledger.Taken(); n != 0 {
+		if n := s.devices[0].ledger.Balance().Weights; n != 0 {
 			t.Errorf("%d bytes are still promised after Close", n)
 		}
 		if len(q.line.live)+len(q.line.backlog)+len(q.line.lanes)+len(s.running) != 0 {

@@ -55,7 +55,7 @@ func (l *loads) open(ctx context.Context, s *Scheduler, m *models.Model, d *devi
 		bytes += n
 	}
 	// onnxruntime keeps the weights and, packed for its kernels, a copy of most of them.
-	release, err := d.ledger.Take(m.Manifest.Ref(), 2*bytes)
+	account, err := d.ledger.Open(m.Manifest.Ref(), 2*bytes, 0)
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
@@ -63,12 +63,12 @@ func (l *loads) open(ctx context.Context, s *Scheduler, m *models.Model, d *devi
 	for _, name := range m.Manifest.Sessions {
 		session, err := m.Open(ctx, s.options.Runtime, name, d.Name)
 		if err != nil {
-			release()
+			account.Close()
 			return nil, errors.Join(fmt.Errorf("load %s: %w", name, err), closeAll(sessions))
 		}
 		sessions[name] = session
 	}
-	h.sessions, h.release = sessions, release
+	h.sessions, h.release = sessions, account.Close
 	s.metrics.loads.WithLabelValues(m.Manifest.Ref(), d.Name).Set(time.Since(began).Seconds())
 	return sessions, nil
 }
