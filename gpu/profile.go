@@ -24,6 +24,11 @@ type ProfileKey struct {
 	Precision string `json:"precision"` // "fp32", "fp16", "int8"
 }
 
+// KeyOf is the key of a model's profile on a kind of device.
+func KeyOf(m *models.Model, d Device, r models.Runtime) ProfileKey {
+	return ProfileKey{SHA256: m.SHA256, Device: cmp.Or(d.Kind, d.Name), Build: r.Build(), Precision: m.Manifest.Precision}
+}
+
 // Profile is what a model was seen to need of a kind of device. The zero
 // Profile knows nothing.
 type Profile struct {
