@@ -175,6 +175,14 @@ func (l *lane) head(turn bool) *item {
 	return l.backlog.first
 }
 
+// whole is how many items a batch has that memory does not bound.
+func (l *lane) whole() int { return min(l.waiting(), l.line.maxItems) }
+
+// wholeCost is such a batch's cost, about.
+func (l *lane) wholeCost() float64 {
+	return min(l.line.maxCost, l.cost*float64(l.whole())/float64(l.waiting()))
+}
+
 // oldest is when the item that has waited longest came.
 func (l *lane) oldest() time.Time {
 	live, backlog := l.live.first, l.backlog.first

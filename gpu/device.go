@@ -96,7 +96,7 @@ func (s *Scheduler) observe(ctx context.Context, d *device) error {
 	if err != nil {
 		return err
 	}
-	d.ledger.Observe(r.UsedBytes, settled)
+	d.ledger.Observe(r.UsedBytes, r.OwnBytes, settled)
 	s.metrics.reading(d.Name, r)
 	s.mu.Lock()
 	defer s.mu.Unlock()

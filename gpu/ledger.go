@@ -69,7 +69,9 @@ func NewLedger(o LedgerOptions) *Ledger {
 func (l *Ledger) Keep(weights int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.keep = max(l.keep, weights)
+	if l.common != nil {
+		l.keep = max(l.keep, weights)
+	}
 }
 
 // Open admits a model's weights, or gives an error that wraps ErrNoRoom: also
@@ -161,6 +163,14 @@ func (a *Account) Room(victims ...*Account) int64 {
 	return a.arena.held - a.arena.used + max(0, grow)
 }
 
+// Lacks is how much the account's arena would grow for a run that needs bytes
+// while no other runs.
+func (a *Account) Lacks(bytes int64) int64 {
+	a.ledger.mu.Lock()
+	defer a.ledger.mu.Unlock()
+	return max(0, bytes-a.arena.held)
+}
+
 // admit checks that bytes are left, or will be without the victims.
 func (l *Ledger) admit(what string, bytes int64, victims []*Account) error {
 	left := l.left()
@@ -225,13 +235,18 @@ func (l *Ledger) Settled() int64 {
 }
 
 // Observe tells the ledger how much of the device's memory is in use, by
-// whomever. What no account explains is foreign. Settled was asked before the
-// device was: what has come since may or may not be in use yet, and counts as
-// if it was not.
-func (l *Ledger) Observe(used, settled int64) {
+// whomever, and how much of that is this process's, where the driver says it
+// (0: it does not). Without that, what no account explains is foreign. Settled
+// was asked before the device was: what has come since may or may not be in use
+// yet, and counts as if it was not. Runs that took less than they were promised
+// hide as much of foreign use; the reserve is for that.
+func (l *Ledger) Observe(used, own, settled int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.foreign = max(0, used-min(settled, l.settled()))
+	if own == 0 {
+		own = min(settled, l.settled())
+	}
+	l.foreign = max(0, used-own)
 }
 
 // Balance is a ledger at a moment, in bytes.
@@ -260,6 +275,7 @@ func (l *Ledger) Balance() Balance {
 	return b
 }
 
+// kept is what Keep asks for.
 func (l *Ledger) kept() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()

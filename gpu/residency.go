@@ -47,6 +47,7 @@ type resident struct {
 	since    time.Time       // opened
 	idle     time.Time       // since when, while runs is 0
 	grown    float64         // the greatest cost that has run
+	seen     int64           // of its arena, by how the device's use grew in runs
 }
 
 // ordered are the residents by model.
@@ -96,7 +97,8 @@ const (
 )
 
 // spot finds a place for the lane's next batch among models as they are open,
-// or where there is room for one more.
+// or where there is room for one more: for its whole batches, besides those of
+// the models at work, since a model that squeezes in makes everybody's small.
 func (s *Scheduler) spot(l *lane) (best spot, c chance) {
 	q, head := l.line, l.head(s.turn)
 	c = never
@@ -106,10 +108,11 @@ func (s *Scheduler) spot(l *lane) (best spot, c chance) {
 		}
 		p := s.profile(d, q.model)
 		need := q.need(p, 1, head.cost)
+		whole := max(need, q.need(p, l.whole(), l.wholeCost()))
 		r := d.residents[q.model.SHA256]
 		var here chance
 		switch {
-		case r == nil && d.free > 0 && d.ledger.Admits(p.WeightsBytes, need):
+		case r == nil && d.free > 0 && d.ledger.Admits(p.WeightsBytes, whole+s.claims(d)):
 			here = atOnce
 		case r == nil && d.free > 0:
 			here = crowds
@@ -127,6 +130,45 @@ func (s *Scheduler) spot(l *lane) (best spot, c chance) {
 		}
 	}
 	return best, c
+}
+
+// claims are the bytes that models at work still lack for whole batches. One
+// that comes besides leaves them these.
+func (s *Scheduler) claims(d *device) int64 {
+	sum, most := int64(0), int64(0)
+	for _, q := range s.lines {
+		r := d.residents[q.model.SHA256]
+		if r == nil {
+			continue
+		}
+		for _, l := range q.lanes {
+			claim := r.account.Lacks(q.need(s.profile(d, q.model), l.whole(), l.wholeCost()))
+			sum += claim
+			most = max(most, claim)
+			break // the lanes of a model run one after the other
+		}
+	}
+	if d.ledger.common != nil {
+		return most
+	}
+	return sum
+}
+
+// spare chooses models without work that go so that a batch can be whole.
+func (s *Scheduler) spare(d *device, r *resident, l *lane, victims []*resident, now time.Time) []*resident {
+	need := l.line.need(s.profile(d, l.line.model), l.whole(), l.wholeCost())
+	others := d.ordered()
+	slices.SortStableFunc(others, func(a, b *resident) int { return cmp.Compare(s.reload(d, a.model), s.reload(d, b.model)) })
+	for _, o := range others {
+		if r.account.Room(accounts(victims)...) >= need {
+			break
+		}
+		if o != r && o.sessions != nil && o.runs == 0 && !slices.Contains(victims, o) &&
+			!s.workFor(o.model).any && !now.Before(o.idle.Add(s.reload(d, o.model))) {
+			victims = append(victims, o)
+		}
+	}
+	return victims
 }
 
 func (d *device) busy() bool {
@@ -166,6 +208,7 @@ func (s *Scheduler) makeRoom(l *lane, at spot, now time.Time) (victims []*reside
 	d, q, head := at.device, l.line, l.head(s.turn)
 	p := s.profile(d, q.model)
 	need := q.need(p, 1, head.cost)
+	whole := max(need, q.need(p, l.whole(), l.wholeCost()))
 	enough := func(v []*resident) bool {
 		if at.resident != nil {
 			return at.resident.account.Room(accounts(v)...) >= need
@@ -186,6 +229,11 @@ func (s *Scheduler) makeRoom(l *lane, at spot, now time.Time) (victims []*reside
 			continue
 		}
 		may = append(may, r)
+	}
+	// A model comes for whole batches, if it can: those that bound it to small ones go with the rest.
+	least := need
+	if need = whole; !enough(all) {
+		need = least
 	}
 	if !enough(all) {
 		switch {

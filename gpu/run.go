@@ -229,22 +229,27 @@ func (s *Scheduler) usedBy(ctx context.Context, d *device) int64 {
 	return r.UsedBytes
 }
 
-// raiseRun raises the model's profile when a run, larger than any before it,
-// made the device's use grow by more than it was promised.
+// raiseRun raises the model's profile when a run, larger than any before it, has
+// made the arena grow beyond what it said.
 func (s *Scheduler) raiseRun(b *batch, grew int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d, r := b.device, b.resident
-	first := r.grown == 0
+	_, said := r.account.Bytes()
+	if r.grown == 0 && grew <= said+firstRunBytes {
+		grew = min(grew, said)
+	}
 	r.grown = b.cost
-	if grew <= b.bytes || first && grew <= b.bytes+firstRunBytes {
+	r.seen += grew
+	if r.seen <= said {
 		return
 	}
-	r.account.Raise(0, grew-b.bytes)
-	s.raised(d, r.model, func(p *Profile) { p.Raise(b.cost, grew) }, "a run", grew, b.bytes)
+	r.account.Raise(0, r.seen-said)
+	s.raised(d, r.model, func(p *Profile) { p.Raise(b.cost, r.seen) }, "a run", r.seen, said)
 }
 
-// firstRunBytes are for what libraries set up with the first run of a model.
+// firstRunBytes are for what libraries set up with the first run of a model, and
+// no later one takes.
 const firstRunBytes = 64 << 20
 
 // raiseWeights does the same for a model that was opened.

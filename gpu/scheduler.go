@@ -331,6 +331,7 @@ func (s *Scheduler) prepare(l *lane, at spot, victims []*resident, both bool) *b
 		r = &resident{model: q.model, account: account}
 		d.residents[q.model.SHA256] = r
 	}
+	victims = s.spare(d, r, l, victims, time.Now())
 	b := l.cut(s.turn, p, r.account.Room(accounts(victims)...))
 	b.device, b.resident, b.victims = d, r, victims
 	release, err := r.account.Run(b.bytes, accounts(victims)...)
