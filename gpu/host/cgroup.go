@@ -39,10 +39,9 @@ func groups(files fs.FS) []group {
 		return nil
 	}
 	for _, m := range mounts(files, v2) {
-		inside, ok := strings.CutPrefix(place, strings.TrimSuffix(m.root, "/"))
-		inside = strings.TrimPrefix(inside, "/")
-		if !ok || inside != "" && !filepath.IsLocal(inside) {
-			continue
+		inside, err := filepath.Rel(m.root, place)
+		if err != nil || !filepath.IsLocal(inside) {
+			continue // of other groups
 		}
 		own := path.Join(m.point, inside)
 		if s, err := fs.Stat(files, own); err != nil || !s.IsDir() {

@@ -190,13 +190,13 @@ func TestBusyIsTheLoadSinceTheReadingBefore(t *testing.T) {
 		stat string
 		want float64
 	}{
-		{"cpu  100 0 100 700 100 0 0 0 50 0\n", 0},     // no time has passed
-		{"cpu  130 10 110 730 110 5 5 0 70 0\n", 0.6},  // 60 of 100; the guests' time is in user's
-		{"cpu  130 10 110 730 110 5 5 0 70 0\n", 0.6},  // no time has passed
-		{"cpu  130 10 110 830 110 5 5 0 70 0\n", 0},    // idle
-		{"cpu  230 10 110 831 100 5 5 0 70 0\n", 1},    // iowait went back
-		{"cpu  230 10 110 831 100 5 5 100 70 0\n", 1},  // stolen by other guests: not ours to use
-		{"cpu\n", 0},                                   // nothing is told
+		{"cpu  100 0 100 700 100 0 0 0 50 0\n", 0},    // no time has passed
+		{"cpu  130 10 110 730 110 5 5 0 70 0\n", 0.6}, // 60 of 100; the guests' time is in user's
+		{"cpu  130 10 110 730 110 5 5 0 70 0\n", 0.6}, // no time has passed
+		{"cpu  130 10 110 830 110 5 5 0 70 0\n", 0},   // idle
+		{"cpu  230 10 110 831 100 5 5 0 70 0\n", 1},   // iowait went back
+		{"cpu  230 10 110 831 100 5 5 100 70 0\n", 1}, // stolen by other guests: not ours to use
+		{"cpu\n", 0}, // nothing is told
 		{"cpu  330 10 110 931 100 5 5 100 70 0\n", .5}, // since the last that was
 	} {
 		files["proc/stat"].Data = []byte(step.stat)
@@ -215,7 +215,7 @@ func TestAKernelThatTellsLittle(t *testing.T) {
 	if r, err := p.Read(t.Context(), UUID); err != nil || r.TotalBytes != 1<<20 || r.FreeBytes != 0 || r.OwnBytes != 0 || r.Busy != 0 {
 		t.Errorf("Read = %+v, %v", r, err)
 	}
-	files["proc/self/status"] = &fstest.MapFile{Data: []byte("VmRSS:\t512 kB\n")} // as gVisor does
+	files["proc/self/status"] = &fstest.MapFile{Data: []byte("VmRSS:\t512 kB\n")}
 	if r, err := p.Read(t.Context(), UUID); err != nil || r.OwnBytes != 512<<10 {
 		t.Errorf("Read = %+v, %v", r, err)
 	}
