@@ -525,7 +525,7 @@ func TestADeviceThatVanishesIsLost(t *testing.T) {
 				t.Errorf("got %v", o.err)
 			}
 		}
-		if !errors.Is(b.Lost(), models.ErrDeviceLost) {
+		if device, err := b.Lost(); device != "cuda:0" || !errors.Is(err, models.ErrDeviceLost) {
 			t.Error("the scheduler does not say so")
 		}
 		b.close(t)
