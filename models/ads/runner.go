@@ -74,7 +74,16 @@ func NewRunner(m *models.Model) (*Runner, error) {
 func (*Runner) Cost(w Window) float64 {
 	n := 0
 	for _, part := range w.parts() {
-		n += words.Bucket(len(part.Rows))
+		n += words.Bucket(len(part.Rows), words.Parts)
+	}
+	return float64(n)
+}
+
+// Length is the window's own number of features.
+func (*Runner) Length(w Window) float64 {
+	n := 0
+	for _, part := range w.parts() {
+		n += len(part.Rows)
 	}
 	return float64(n)
 }
@@ -83,7 +92,7 @@ func (*Runner) Cost(w Window) float64 {
 func (*Runner) Bucket(w Window) int {
 	b := 0
 	for _, part := range w.parts() {
-		b = b<<16 | words.Bucket(len(part.Rows))
+		b = b<<16 | words.Bucket(len(part.Rows), words.Parts)
 	}
 	return b
 }
@@ -96,7 +105,7 @@ func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Wind
 		for i, w := range batch {
 			part[i] = w.parts()[k]
 		}
-		tensors[name+"ids"], tensors[name+"weights"] = words.Tensors(part)
+		tensors[name+"ids"], tensors[name+"weights"] = words.Tensors(part, words.Parts)
 	}
 	out, err := sessions[r.session].Run(ctx, tensors)
 	if err != nil {

@@ -52,13 +52,23 @@ func Row(feature string, rows int) int64 {
 	return max(1, int64((s^s>>15)%uint32(rows)))
 }
 
-// Bucket is the padded length for n features: the power of two from 32 up
-// that holds them. It depends on n alone, so that an item's padding does not
-// depend on its batch.
-func Bucket(n int) int {
-	b := 32
-	for b < n {
-		b *= 2
+// Into how many lengths an octave of lengths is cut. Eight pad by 6 % where
+// lengths are spread evenly, and at most by 12 %. An item of several parts has
+// four, which pad twice as much, since its bucket is that of all its parts: more
+// would leave most batches with an item or two.
+const (
+	OnePart = 8
+	Parts   = 4
+)
+
+// Bucket is the padded length for n features: the next of so many lengths to an
+// octave, a multiple of 8. It depends on n alone, so that an item's padding does
+// not depend on its batch.
+func Bucket(n, toAnOctave int) int {
+	octave := 1
+	for 2*octave < n {
+		octave *= 2
 	}
-	return b
+	step := max(8, octave/toAnOctave)
+	return (max(n, 1) + step - 1) / step * step
 }
