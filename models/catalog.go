@@ -92,7 +92,7 @@ func manifests(source fs.FS) ([]string, error) {
 	return fs.Glob(source, "*/"+ManifestFile)
 }
 
-// All lists the models by name, then version.
+// All lists the models by name, then version, each in its own precision.
 func (c *Catalog) All() []*Model { return slices.Clone(c.models) }
 
 // Get finds a model: "name@version", or "name" for its newest version, in its

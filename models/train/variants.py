@@ -47,8 +47,11 @@ def half(source, out, keep):
 
 
 class Items(CalibrationDataReader):
-    def __init__(self, inputs):
-        self.batches = ({name: x[i:i + BATCH] for name, x in inputs.items()} for i in range(0, len(next(iter(inputs.values()))), BATCH))
+    """A graph's inputs, some items at a time."""
+
+    def __init__(self, inputs, axes):
+        items = min(x.shape[axes[name]] for name, x in inputs.items())
+        self.batches = ({name: x.take(range(i, min(i + BATCH, items)), axes[name]) for name, x in inputs.items()} for i in range(0, items, BATCH))
 
     def get_next(self):
         return next(self.batches, None)
@@ -60,7 +63,7 @@ def whole(source, out, keep, inputs):
         quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
         # Processors without VNNI add pairs of products of 8 bits in 16: weights of 7 bits do not overflow there, and so every processor
         # gives the same.
-        quantize_static(str(ready), str(out), Items(inputs), quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8,
+        quantize_static(str(ready), str(out), Items(inputs, {x.name: item_axis(x) for x in session(source).get_inputs()}), quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8,
                         weight_type=QuantType.QInt8, per_channel=True, reduce_range=True, op_types_to_quantize=["MatMul", "Gemm", "Conv"],
                         nodes_to_exclude=kept(onnx.load(str(ready)), keep))
 
@@ -82,24 +85,30 @@ def tidy(path):
     onnx.save(graph, str(path))
 
 
+def item_axis(port):
+    """Where items lie side by side: the axis that is called so, or the first."""
+    return next((i for i, d in enumerate(port.shape) if isinstance(d, str) and "batch" in d.lower()), 0)
+
+
 def noise(session, items=9, size=160):
     """Inputs of the graph's shapes where nothing else is given."""
     r, kinds = np.random.default_rng(3), {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
-    shape = lambda x: [items, *(d if isinstance(d, int) else size for d in x.shape[1:])]
+    shape = lambda x: [items if i == item_axis(x) else d if isinstance(d, int) else size for i, d in enumerate(x.shape)]
     return {x.name: (r.standard_normal(shape(x)) if "float" in x.type else r.integers(0, 2, shape(x))).astype(kinds[x.type]) for x in session.get_inputs()}
 
 
 def check(source, out, inputs):
     """The variant's outputs do not depend on the batch; returns how it compares with the graph that it was made of."""
     old, new = session(source), session(out)
-    run = lambda s, rows: s.run(None, {name: x[rows] for name, x in inputs.items()})
-    n = min(9, len(next(iter(inputs.values()))))
+    ins, outs = {x.name: item_axis(x) for x in old.get_inputs()}, [item_axis(x) for x in old.get_outputs()]
+    run = lambda s, rows: s.run(None, {name: x.take(rows, ins[name]) for name, x in inputs.items()})
+    n = min([9, *(x.shape[ins[name]] for name, x in inputs.items())])
     all_rows = list(range(n))
     together, reference, alone = run(new, all_rows), run(old, all_rows), True
     for size in (1, 2, 3, 4, 8):
         for first in range(0, n - size + 1):
             rows = all_rows[first:first + size]
-            same = all(np.array_equal(a, b[rows]) for a, b in zip(run(new, rows), together))
+            same = all(np.array_equal(a, b.take(rows, axis)) for a, b, axis in zip(run(new, rows), together, outs))
             if not same and size > 1:
                 raise SystemExit(f"{out}: an item's output depends on its batch (item {first} in {size}): give the variant batch.fixed, or keep the nodes that do it")
             alone &= same or size > 1
@@ -122,19 +131,24 @@ def write(manifest, graph, out, precision):
     text = manifest.read_text()
     sum_ = hashlib.sha256(out.read_bytes()).hexdigest()
     text = re.sub(rf"(\n  |, )?{re.escape(out.name)}: [0-9a-f]{{64}}", "", text)
-    own = re.search(rf"(\n  |[{{,] ?){re.escape(graph)}: [0-9a-f]{{64}}", text)
-    if not own:
+    listed = re.search(rf"(\n  |[{{,] ?){re.escape(graph)}: [0-9a-f]{{64}}", text)
+    if not listed:
         raise SystemExit(f"{manifest}: {graph} is not in files")
-    between = "\n  " if own.group(1).startswith("\n") else ", "
-    text = text[:own.end()] + f"{between}{out.name}: {sum_}" + text[own.end():]
+    between = "\n  " if listed.group(1).startswith("\n") else ", "
+    text = text[:listed.end()] + f"{between}{out.name}: {sum_}" + text[listed.end():]
     sessions = re.search(r"\nsessions: \[(.*)\]\n", text)
-    names = [out.name if s.strip() == graph else s.strip() for s in sessions.group(1).split(",")]
-    entry = f"  {precision}: {{sessions: [{', '.join(names)}]}}\n"
-    text = re.sub(rf"\n  {precision}: \{{sessions: .*\}}\n", "\n", text)
-    if "\nvariants:\n" in text:
-        text = text.replace("\nvariants:\n", "\nvariants:\n" + entry)
+    if not sessions:
+        raise SystemExit(f"{manifest}: write sessions on one line: sessions: [{graph}]")
+    own = [name.strip() for name in sessions.group(1).split(",")]
+    there = re.search(rf"\n  {precision}: \{{sessions: \[(.*?)\]", text)  # of another graph of the model, or an older one of this
+    names = [name.strip() for name in there.group(1).split(",")] if there else list(own)
+    names[own.index(graph)] = out.name
+    if there:
+        text = text[:there.start(1)] + ", ".join(names) + text[there.end(1):]
+    elif "\nvariants:\n" in text:
+        text = text.replace("\nvariants:\n", f"\nvariants:\n  {precision}: {{sessions: [{', '.join(names)}]}}\n")
     else:
-        text = text[:sessions.end()] + "variants:\n" + entry + text[sessions.end():]
+        text = text[:sessions.end()] + f"variants:\n  {precision}: {{sessions: [{', '.join(names)}]}}\n" + text[sessions.end():]
     manifest.write_text(text)
 
 
@@ -150,14 +164,14 @@ def main():
     a = p.parse_args()
     source = a.model / a.graph
     out = source.with_suffix(f".{a.precision}.onnx")
-    ports = {x.name: x.type for x in session(source).get_inputs()}
+    ports, axes = ({x.name: f(x) for x in session(source).get_inputs()} for f in (lambda x: x.type, item_axis))
     inputs = noise(session(source))
     if a.calibrate:
         held = np.load(a.calibrate)
         missing = sorted(set(ports) - set(held.files))
         if missing:
             raise SystemExit(f"{a.calibrate}: no arrays {', '.join(missing)} (has {', '.join(held.files)})")
-        inputs = {name: held[name][:a.items].astype(np.float32 if "float" in ports[name] else held[name].dtype) for name in ports}
+        inputs = {name: held[name].take(range(min(a.items, held[name].shape[axes[name]])), axes[name]).astype(np.float32 if "float" in ports[name] else held[name].dtype) for name in ports}
     elif a.precision == "int8":
         raise SystemExit("int8 needs --calibrate: scales that suit noise suit nothing else")
     half(source, out, a.keep) if a.precision == "fp16" else whole(source, out, a.keep, inputs)
