@@ -142,7 +142,7 @@ func start(t *testing.T, o Options, m *models.Model, r *runner) (*Scheduler, *Qu
 		if err := s.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
-		if n := s.devices[0].ledger.Taken(); n != 0 {
+		if n := s.devices[0].ledger.Balance().Weights; n != 0 {
 			t.Errorf("%d bytes are still promised after Close", n)
 		}
 		if len(q.line.live)+len(q.line.backlog)+len(q.line.lanes)+len(s.running) != 0 {
@@ -384,7 +384,7 @@ func TestAFullQueueHoldsItsCallersBack(t *testing.T) {
 			wg.Go(func() { q.Do(backlog, work{}) })
 		}
 		synctest.Wait()
-		if n := len(q.line.lanes[0].backlog); n != 3 {
+		if n := q.line.lanes[0].backlog.n; n != 3 {
 			t.Errorf("%d items wait, want 3", n)
 		}
 		// A full backlog leaves the places for live items alone, and waiting for a place ends with the context.

@@ -1,0 +1,251 @@
+package gpu
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/earshot-fm/earshot/models"
+)
+
+// ProfileKey says of what a Profile is: other weights, another device, engine
+// or precision need other memory.
+type ProfileKey struct {
+	SHA256    string `json:"sha256"`    // of the model
+	Device    string `json:"device"`    // the device's name: "Tesla T4"
+	Build     string `json:"build"`     // of engine and provider: "onnxruntime-1.32.0+cuda"
+	Precision string `json:"precision"` // "fp32", "fp16", "int8"
+}
+
+// KeyOf is the key of a model's profile on a kind of device.
+func KeyOf(m *models.Model, d Device, r models.Runtime) ProfileKey {
+	return ProfileKey{SHA256: m.SHA256, Device: cmp.Or(d.Kind, d.Name), Build: r.Build(), Precision: m.Manifest.Precision}
+}
+
+// Profile is what a model was seen to need of a kind of device. The zero
+// Profile knows nothing.
+type Profile struct {
+	ProfileKey
+	Model        string  `json:"model"` // name@version
+	WeightsBytes int64   `json:"weights_bytes"`
+	LoadSeconds  float64 `json:"load_seconds"` // from a cold start: reading, checking, opening
+	Points       []Point `json:"points"`       // by cost, of equal cost the largest first
+
+	perItem int64 // guessed, where nothing was measured
+}
+
+// Point is one size of batch as it was measured, alone on the device.
+type Point struct {
+	Items  int     `json:"items"`
+	Cost   float64 `json:"cost"`        // of all items, in the model's unit
+	Bytes  int64   `json:"bytes"`       // that the run took beside the weights
+	Median float64 `json:"p50_seconds"` // of a run
+	P99    float64 `json:"p99_seconds"`
+}
+
+// Measured tells whether there is anything to go by.
+func (p *Profile) Measured() bool { return p != nil && p.WeightsBytes > 0 && len(p.Points) > 0 }
+
+// A run is promised a little more than was ever seen, for what the allocator
+// rounds up.
+const (
+	marginShare = 1.03
+	marginBytes = 1 << 20
+)
+
+// Need is the memory that a run takes beside the weights, in bytes: an upper
+// envelope over cost. No measured point is above it, it never falls as the cost
+// grows, and past the largest point it goes on in proportion.
+func (p *Profile) Need(items int, cost float64) int64 {
+	if len(p.Points) == 0 {
+		return p.perItem * int64(items)
+	}
+	return int64(marginShare*p.envelope(cost)) + marginBytes
+}
+
+func (p *Profile) envelope(cost float64) float64 {
+	most, at := 0.0, 0.0
+	for _, pt := range p.Points {
+		bytes := max(most, float64(pt.Bytes))
+		if cost < pt.Cost {
+			if at == 0 {
+				return bytes
+			}
+			return most + (bytes-most)*(cost-at)/(pt.Cost-at)
+		}
+		most, at = bytes, pt.Cost
+	}
+	if at == 0 {
+		return most
+	}
+	return most * cost / at
+}
+
+// knee is the share of the best throughput from which a batch is large enough:
+// a larger one takes memory, and time from whoever waits, and gains nothing.
+const knee = 0.98
+
+// Best is the size from which batches gain nothing, in items: the smallest
+// whose throughput is within 2 % of the best; 0: not measured.
+func (p *Profile) Best() int {
+	fastest := 0.0
+	for _, pt := range p.Points {
+		fastest = max(fastest, pt.throughput())
+	}
+	best := 0
+	for _, pt := range p.Points {
+		if pt.throughput() >= knee*fastest && pt.Items > 0 && (best == 0 || pt.Items < best) {
+			best = pt.Items
+		}
+	}
+	return best
+}
+
+// throughput is in items a second, since the items of a measure are alike.
+func (pt Point) throughput() float64 {
+	if pt.Median <= 0 {
+		return 0
+	}
+	return float64(pt.Items) / pt.Median
+}
+
+// Raise takes in that a run of some cost took more than the envelope said.
+func (p *Profile) Raise(cost float64, bytes int64) {
+	p.Points = append(slices.Clone(p.Points), Point{Cost: cost, Bytes: bytes})
+	slices.SortStableFunc(p.Points, func(a, b Point) int {
+		return cmp.Or(cmp.Compare(a.Cost, b.Cost), cmp.Compare(b.Bytes, a.Bytes))
+	})
+}
+
+// Without a measure, what a model needs is guessed from its files, on the safe
+// side for models of speech: the CPU's kernels keep a second copy of most
+// weights, packed, and a GPU's libraries their workspaces.
+const (
+	guessedWeights = 3
+	guessedRun     = 8
+	guessedLeast   = 32 << 20
+	guessedBatch   = 16 // items
+)
+
+// Guess is a profile of a model that was not measured.
+func Guess(m *models.Model) (Profile, error) {
+	files := int64(0)
+	for _, name := range m.Manifest.Sessions {
+		n, err := m.SessionBytes(name)
+		if err != nil {
+			return Profile{}, err
+		}
+		files += n
+	}
+	return Profile{
+		Model:        m.Manifest.Ref(),
+		WeightsBytes: guessedWeights * files,
+		perItem:      max(guessedLeast, guessedRun*files) / guessedBatch,
+	}, nil
+}
+
+// Profiles keeps profiles in a file, so that the next start need not measure.
+// It is safe for concurrent use; of processes that share the file the last to
+// write wins, and what it wipes out is measured again.
+type Profiles struct {
+	mu   sync.Mutex
+	path string
+	all  map[ProfileKey]Profile
+}
+
+// profilesSchema is the version of the file that this package reads.
+const profilesSchema = "earshot.profiles/1"
+
+type profilesFile struct {
+	Schema   string    `json:"schema"`
+	Profiles []Profile `json:"profiles"`
+}
+
+// OpenProfiles reads a file of profiles; one that is not there is empty. Without
+// a path they are kept in memory alone.
+func OpenProfiles(path string) (*Profiles, error) {
+	p := &Profiles{path: path, all: map[ProfileKey]Profile{}}
+	if path == "" {
+		return p, nil
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, nil
+	}
+	var f profilesFile
+	if err == nil {
+		err = json.Unmarshal(b, &f)
+	}
+	if err == nil && f.Schema != profilesSchema {
+		err = fmt.Errorf("schema %q: want %q", f.Schema, profilesSchema)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gpu: profiles: %s: %w (remove the file: models are then measured again)", path, err)
+	}
+	for _, profile := range f.Profiles {
+		p.all[profile.ProfileKey] = profile
+	}
+	return p, nil
+}
+
+// Get finds a profile.
+func (p *Profiles) Get(k ProfileKey) (Profile, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found, ok := p.all[k]
+	return found, ok
+}
+
+// Put keeps a profile.
+func (p *Profiles) Put(profile Profile) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all[profile.ProfileKey] = profile
+	if p.path == "" {
+		return nil
+	}
+	f := profilesFile{Schema: profilesSchema}
+	for _, one := range p.all {
+		f.Profiles = append(f.Profiles, one)
+	}
+	slices.SortFunc(f.Profiles, func(a, b Profile) int {
+		return cmp.Or(cmp.Compare(a.Model, b.Model), cmp.Compare(a.SHA256, b.SHA256), cmp.Compare(a.Device, b.Device), cmp.Compare(a.Build, b.Build))
+	})
+	b, err := json.MarshalIndent(f, "", " ")
+	if err == nil {
+		err = writeAtomically(p.path, append(b, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("gpu: profiles: %w", err)
+	}
+	return nil
+}
+
+// writeAtomically replaces a file: whoever reads sees the old or the new one.
+func writeAtomically(path string, b []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// loads is how long the model takes to open.
+func (p *Profile) loads() time.Duration { return time.Duration(p.LoadSeconds * float64(time.Second)) }
