@@ -23,19 +23,19 @@ func NewRunner(m *models.Model) (*Runner, error) {
 }
 
 // Cost is the padded number of words.
-func (*Runner) Cost(rows []int64) float64 { return float64(words.Bucket(len(rows), words.OnePart)) }
+func (*Runner) Cost(rows []int64) float64 { return float64(words.Bucket(len(rows))) }
 
 // Length is the number of words.
 func (*Runner) Length(rows []int64) float64 { return float64(len(rows)) }
 
 // Bucket is the same number.
-func (*Runner) Bucket(rows []int64) int { return words.Bucket(len(rows), words.OnePart) }
+func (*Runner) Bucket(rows []int64) int { return words.Bucket(len(rows)) }
 
 // Run gives the weight of each item's words.
 func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch [][]int64) ([][]float32, error) {
 	n := 0
 	for _, rows := range batch {
-		n = max(n, words.Bucket(len(rows), words.OnePart))
+		n = max(n, words.Bucket(len(rows)))
 	}
 	ids := make([]int64, max(2, len(batch))*n)
 	for i, rows := range batch {

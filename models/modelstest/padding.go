@@ -44,6 +44,22 @@ func (e Episode) Passages() []string {
 	return texts
 }
 
+// medianEpisode is how long half of the podcasts in the wild are at most, 36:34,
+// in seconds.
+const medianEpisode = 36*60 + 34
+
+// Long are the episode's sentences, again and again until it is as long as the
+// median podcast: where what pads is an episode's beginning and end, the
+// sample's two minutes are no measure.
+func (e Episode) Long() (all []Segment) {
+	for at := 0.0; at < medianEpisode; at += e.Duration {
+		for _, s := range e.Segments {
+			all = append(all, Segment{at + s.Start, at + s.End, s.Text})
+		}
+	}
+	return all
+}
+
 //go:embed testdata/speech.json
 var speech []byte
 

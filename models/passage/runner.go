@@ -34,18 +34,18 @@ func NewRunner(m *models.Model) (*Runner, error) {
 
 // Cost is the text's padded number of features.
 func (*Runner) Cost(f words.Features) float64 {
-	return float64(words.Bucket(len(f.Rows), words.OnePart))
+	return float64(words.Bucket(len(f.Rows)))
 }
 
 // Length is the text's own number of features.
 func (*Runner) Length(f words.Features) float64 { return float64(len(f.Rows)) }
 
 // Bucket is the same number: texts of one padded length share a batch.
-func (*Runner) Bucket(f words.Features) int { return words.Bucket(len(f.Rows), words.OnePart) }
+func (*Runner) Bucket(f words.Features) int { return words.Bucket(len(f.Rows)) }
 
 // Run gives each text's embedding.
 func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []words.Features) ([][]float32, error) {
-	ids, weights := words.Tensors(batch, words.OnePart)
+	ids, weights := words.Tensors(batch)
 	out, err := sessions[r.session].Run(ctx, map[string]models.Tensor{"ids": ids, "weights": weights})
 	if err != nil {
 		return nil, fmt.Errorf("passage: %w", err)

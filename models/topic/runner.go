@@ -54,17 +54,17 @@ func NewRunner(m *models.Model) (*Runner, error) {
 }
 
 // Cost is the window's padded number of features.
-func (r *Runner) Cost(w Window) float64 { return float64(words.Bucket(len(w.Rows), words.OnePart)) }
+func (r *Runner) Cost(w Window) float64 { return float64(words.Bucket(len(w.Rows))) }
 
 // Length is the window's own number of features.
 func (r *Runner) Length(w Window) float64 { return float64(len(w.Rows)) }
 
 // Bucket is the same number: windows of one padded length share a batch.
-func (r *Runner) Bucket(w Window) int { return words.Bucket(len(w.Rows), words.OnePart) }
+func (r *Runner) Bucket(w Window) int { return words.Bucket(len(w.Rows)) }
 
 // Run gives each window's probabilities.
 func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Window) ([]Probabilities, error) {
-	ids, weights := words.Tensors(batch, words.OnePart)
+	ids, weights := words.Tensors(batch)
 	out, err := sessions[r.session].Run(ctx, map[string]models.Tensor{"ids": ids, "weights": weights})
 	if err != nil {
 		return nil, fmt.Errorf("topic: %w", err)

@@ -52,18 +52,14 @@ func Row(feature string, rows int) int64 {
 	return max(1, int64((s^s>>15)%uint32(rows)))
 }
 
-// Into how many lengths an octave of lengths is cut. From 64 on eight pad by
-// 4 % on average and by 11 % at most. An item of several parts has four, which pad twice as much, since its bucket is that of all its parts: more
-// would leave most batches with an item or two.
-const (
-	OnePart = 8
-	Parts   = 4
-)
+// toAnOctave is into how many lengths an octave of lengths is cut: from 64 on
+// they pad by 4 % on average and by 11 % at most.
+const toAnOctave = 8
 
-// Bucket is the padded length for n features: the next of so many lengths to an
-// octave, a multiple of 8. It depends on n alone, so that an item's padding does
-// not depend on its batch.
-func Bucket(n, toAnOctave int) int {
+// Bucket is the padded length for n features: the next of toAnOctave lengths to
+// an octave, a multiple of 8. It depends on n alone, so that an item's padding
+// does not depend on its batch.
+func Bucket(n int) int {
 	octave := 1
 	for 2*octave < n {
 		octave *= 2

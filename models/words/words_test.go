@@ -81,7 +81,7 @@ func TestMistakesInAManifestAreNamed(t *testing.T) {
 // A lone item runs beside an empty one, and every item is padded by its own
 // length.
 func TestTensors(t *testing.T) {
-	ids, weights := Tensors([]Features{Hash([]string{"one", "two"}, 64)}, OnePart)
+	ids, weights := Tensors([]Features{Hash([]string{"one", "two"}, 64)})
 	if !slices.Equal(ids.Shape(), []int64{2, 8}) || !slices.Equal(weights.Shape(), ids.Shape()) {
 		t.Fatalf("shapes %v, %v", ids.Shape(), weights.Shape())
 	}
@@ -92,8 +92,8 @@ func TestTensors(t *testing.T) {
 	if slices.Contains(rows[:3], 0) || slices.Max(rows[3:]) != 0 {
 		t.Fatalf("rows %v", rows)
 	}
-	for n, want := range map[int][2]int{0: {8, 8}, 8: {8, 8}, 9: {16, 16}, 65: {72, 80}, 128: {128, 128}, 129: {144, 160}, 290: {320, 320}, 500: {512, 512}, 1025: {1152, 1280}} {
-		if got := [2]int{Bucket(n, OnePart), Bucket(n, Parts)}; got != want {
+	for n, want := range map[int]int{0: 8, 8: 8, 9: 16, 65: 72, 128: 128, 129: 144, 290: 320, 500: 512, 1025: 1152} {
+		if got := Bucket(n); got != want {
 			t.Errorf("Bucket(%d) = %d, want %d", n, got, want)
 		}
 	}
