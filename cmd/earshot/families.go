@@ -116,6 +116,7 @@ func familyOf(task string, m *models.Model) (fitting, error) {
 // host runs models: the scheduler's batches, or a rehearsal's own.
 type host struct {
 	scheduler *gpu.Scheduler
+	wiring    *wiring    // that the scheduler's queues are of
 	rehearsal *rehearsal // nil: the scheduler runs
 }
 
@@ -132,5 +133,6 @@ func lineUp[In, Out any, R models.Runner[In, Out], T any](h host, m *models.Mode
 	if err != nil {
 		return task, err
 	}
+	h.wiring.queues = append(h.wiring.queues, q)
 	return newTask(m, q)
 }
