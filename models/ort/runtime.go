@@ -78,6 +78,9 @@ func initialise(library string) error {
 	default:
 		return fmt.Errorf("ort: this process runs %s already and cannot load %s too", environment.library, library)
 	}
+	if err := giveBack(); err != nil {
+		return err
+	}
 	onnx.SetSharedLibraryPath(library)
 	if err := onnx.InitializeEnvironment(onnx.WithLogLevelError()); err != nil {
 		return fmt.Errorf("ort: load %s: %w (libonnxruntime 1.24 or newer is needed; `make setup` gets one)", library, err)

@@ -1,0 +1,228 @@
+package gpu
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/earshot-fm/earshot/models"
+)
+
+// MeasureOptions say on what and how Measure measures.
+type MeasureOptions struct {
+	Runtime     models.Runtime
+	Device      string // as the Runtime names it: "cpu", "cuda:0"
+	Name        string // of the device, for the profile: "Tesla T4"
+	Meter       Meter  // of the device
+	Rounds      int    // timed runs of each size, at least; 0: 8
+	MemoryBytes int64  // sizes that would take more, with the weights, are left out; 0: no bound
+}
+
+const (
+	usualRounds = 8
+	// The memory of a size is the most of a few runs: the allocators' state, and
+	// so what a run adds, differs a little from one to the next.
+	memoryRounds = 3
+	// Quick runs are timed more often, so that their median is no chance.
+	timedAtLeast = 200 * time.Millisecond
+	timedAtMost  = 100 // rounds, unless more are asked for
+)
+
+// Workload makes batches of the items that a task gives its model.
+type Workload struct {
+	// Batch makes one of n items: what they cost together, in the model's unit,
+	// and what runs them.
+	Batch func(n int) (cost float64, run func(context.Context, models.Sessions) error)
+}
+
+// NewWorkload makes batches of the costliest bucket among some items, each
+// repeated as needed.
+func NewWorkload[In, Out any](m *models.Model, r models.Runner[In, Out], items []In) (Workload, error) {
+	if len(items) == 0 {
+		return Workload{}, fmt.Errorf("gpu: measure %s: the task gave the model nothing to do", m.Manifest.Ref())
+	}
+	costliest := slices.MaxFunc(items, func(a, b In) int { return cmp.Compare(r.Cost(a), r.Cost(b)) })
+	var members []In
+	for _, it := range items {
+		if r.Bucket(it) == r.Bucket(costliest) {
+			members = append(members, it)
+		}
+	}
+	slices.SortStableFunc(members, func(a, b In) int { return cmp.Compare(r.Cost(b), r.Cost(a)) })
+	return Workload{Batch: func(n int) (float64, func(context.Context, models.Sessions) error) {
+		batch, cost := make([]In, n), 0.0
+		for i := range batch {
+			batch[i] = members[i%len(members)]
+			cost += r.Cost(batch[i])
+		}
+		return cost, func(ctx context.Context, sessions models.Sessions) error {
+			_, err := models.RunBatch(ctx, m, r, sessions, batch)
+			return err
+		}
+	}}, nil
+}
+
+// Measure finds out what a model needs of a device: the memory of its open
+// sessions, and of runs of 1, 2, 4, 8, … items as far as the manifest's
+// batch allows, with their times. It wants the device's memory for itself: no
+// other model may be open in the process, nor have been.
+//
+// rehearse is called once with the open sessions and makes a workload for each
+// of the model's tasks, of which the first is timed. A size for which the device
+// has no memory ends the sizes, without an error if there was a smaller one.
+func Measure(ctx context.Context, m *models.Model, o MeasureOptions, rehearse func(context.Context, models.Sessions) ([]Workload, error)) (p Profile, err error) {
+	p = Profile{
+		ProfileKey: ProfileKey{SHA256: m.SHA256, Device: o.Name, Build: o.Runtime.Build(), Precision: m.Manifest.Precision},
+		Model:      m.Manifest.Ref(),
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("gpu: measure %s on %s: %w", p.Model, o.Device, err)
+		}
+	}()
+	o.Rounds = cmp.Or(o.Rounds, usualRounds)
+	sleep, err := awaken(ctx, o.Runtime, o.Device)
+	if err != nil {
+		return p, err
+	}
+	defer func() { err = errors.Join(err, sleep()) }()
+	before, err := o.Meter.Held(ctx)
+	if err != nil {
+		return p, err
+	}
+	began := time.Now()
+	sessions := models.Sessions{}
+	defer func() { err = errors.Join(err, closeAll(sessions)) }()
+	for _, name := range m.Manifest.Sessions {
+		s, err := m.Open(ctx, o.Runtime, name, o.Device)
+		if err != nil {
+			return p, err
+		}
+		sessions[name] = s
+	}
+	p.LoadSeconds = time.Since(began).Seconds()
+	open, err := o.Meter.Held(ctx)
+	if err != nil {
+		return p, err
+	}
+	p.WeightsBytes = max(1, open-before)
+	work, err := rehearse(ctx, sessions)
+	if err != nil {
+		return p, err
+	}
+	for i, w := range work {
+		points, err := measureSizes(ctx, m, o, sessions, w, p.WeightsBytes, open)
+		if err != nil {
+			return p, err
+		}
+		if i == 0 {
+			p.Points = points
+			continue
+		}
+		for _, pt := range points {
+			if float64(pt.Bytes) > p.envelope(pt.Cost) {
+				p.Raise(pt.Cost, pt.Bytes)
+			}
+		}
+	}
+	if len(p.Points) == 0 {
+		return p, fmt.Errorf("not one item can be run: %w", models.ErrOutOfMemory)
+	}
+	return p, nil
+}
+
+// measureSizes measures batches of growing size. open is what the meter showed
+// when the sessions were open and had not run.
+func measureSizes(ctx context.Context, m *models.Model, o MeasureOptions, sessions models.Sessions, w Workload, weights, open int64) ([]Point, error) {
+	var points []Point
+	for _, n := range sizes(m.Manifest.Batch, w) {
+		cost, run := w.Batch(n)
+		if len(points) > 0 && o.MemoryBytes > 0 {
+			last := points[len(points)-1]
+			if grown := float64(last.Bytes) * float64(n) / float64(last.Items); float64(weights)+grown > float64(o.MemoryBytes) {
+				break
+			}
+		}
+		pt := Point{Items: n, Cost: cost}
+		if len(points) > 0 {
+			pt.Bytes = points[len(points)-1].Bytes
+		}
+		once := func() error { return run(ctx, sessions) }
+		err := error(nil)
+		for i := 0; i < memoryRounds && err == nil; i++ {
+			var peak int64
+			if peak, err = o.Meter.Peak(ctx, once); err == nil {
+				pt.Bytes = max(pt.Bytes, peak-open)
+			}
+		}
+		if err == nil {
+			pt.Median, pt.P99, err = timed(o.Rounds, once)
+		}
+		if errors.Is(err, models.ErrOutOfMemory) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		points = append(points, pt)
+	}
+	return points, nil
+}
+
+// sizes are 1, 2, 4, 8, … and the most that a batch may have.
+func sizes(b models.Batch, w Workload) []int {
+	fits := func(n int) bool {
+		cost, _ := w.Batch(n)
+		return n == 1 || n <= b.MaxItems && (b.MaxCost <= 0 || cost <= b.MaxCost)
+	}
+	var all []int
+	n := 1
+	for ; fits(n); n *= 2 {
+		all = append(all, n)
+	}
+	last := all[len(all)-1]
+	for n--; n > last && !fits(n); n-- {
+	}
+	if n > last {
+		all = append(all, n)
+	}
+	return all
+}
+
+// timed runs something some rounds, and gives the median and the 99th percentile
+// (the nearest rank), in seconds.
+func timed(rounds int, run func() error) (median, p99 float64, err error) {
+	var took []float64
+	spent := time.Duration(0)
+	for len(took) < rounds || spent < timedAtLeast && len(took) < timedAtMost {
+		began := time.Now()
+		if err := run(); err != nil {
+			return 0, 0, err
+		}
+		t := time.Since(began)
+		spent += t
+		took = append(took, t.Seconds())
+	}
+	slices.Sort(took)
+	rank := func(share float64) float64 { return took[max(0, int(math.Ceil(share*float64(len(took))))-1)] }
+	return rank(0.5), rank(0.99), nil
+}
+
+// Include takes what another measure of the same model saw into the envelope.
+func (p *Profile) Include(other *Profile) {
+	p.WeightsBytes = max(p.WeightsBytes, other.WeightsBytes)
+	p.LoadSeconds = max(p.LoadSeconds, other.LoadSeconds)
+	p.Points = slices.Clone(p.Points)
+	for _, pt := range other.Points {
+		same := func(own Point) bool { return own.Items == pt.Items && own.Cost == pt.Cost }
+		if i := slices.IndexFunc(p.Points, same); i >= 0 {
+			p.Points[i].Bytes = max(p.Points[i].Bytes, pt.Bytes)
+		} else if float64(pt.Bytes) > p.envelope(pt.Cost) {
+			p.Raise(pt.Cost, pt.Bytes)
+		}
+	}
+}
