@@ -23,13 +23,15 @@ type Meter interface {
 // without pages of files, which the kernel can drop, and without what Go held
 // before. What Go takes in a run counts, its garbage hardly: that is the
 // process's, whatever models it runs.
-type Resident struct{}
+type Resident struct {
+	Trim func() // gives back what the engine's allocator keeps free; nil: it keeps nothing
+}
 
 var _ Meter = Resident{}
 
 // Held is the resident memory now, but for Go's.
-func (Resident) Held(context.Context) (int64, error) {
-	own := settle()
+func (r Resident) Held(context.Context) (int64, error) {
+	own := r.settle()
 	s, err := readStatus()
 	if err != nil {
 		return 0, err
@@ -43,8 +45,8 @@ const frugal = 10
 
 // Peak is by the kernel's own high-water mark (proc_pid_status(5), VmHWM),
 // which it first sets back (proc_pid_clear_refs(5)).
-func (Resident) Peak(_ context.Context, run func() error) (int64, error) {
-	own := settle()
+func (r Resident) Peak(_ context.Context, run func() error) (int64, error) {
+	own := r.settle()
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
 		return 0, fmt.Errorf("gpu: set the resident set's high-water mark back: %w", err)
 	}
@@ -63,9 +65,12 @@ func (Resident) Peak(_ context.Context, run func() error) (int64, error) {
 
 // settle gives all that Go can do without back to the kernel, and tells what it
 // still holds, in bytes.
-func settle() int64 {
+func (r Resident) settle() int64 {
 	debug.FreeOSMemory()
 	debug.FreeOSMemory() // what a sync.Pool keeps outlives the first
+	if r.Trim != nil {
+		r.Trim()
+	}
 	var s runtime.MemStats
 	runtime.ReadMemStats(&s)
 	return int64(s.Sys - s.HeapReleased)

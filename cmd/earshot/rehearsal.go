@@ -26,13 +26,13 @@ type rehearsal struct {
 	workload func() (gpu.Workload, error)
 }
 
-// rehearsed is a queue that runs each item at once and keeps it.
+// rehearsed is a queue that runs each item by itself and keeps it.
 type rehearsed[In, Out any] struct {
 	model    *models.Model
 	runner   models.Runner[In, Out]
 	sessions models.Sessions
 
-	mu    sync.Mutex
+	mu    sync.Mutex // held in a run: two at a time would leave the arena larger than any of them needs
 	items []In
 }
 
@@ -47,8 +47,8 @@ func rehearse[In, Out any](r *rehearsal, m *models.Model, runner models.Runner[I
 
 func (q *rehearsed[In, Out]) Do(ctx context.Context, item In) (models.Answer[Out], error) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.items = append(q.items, item)
-	q.mu.Unlock()
 	began := time.Now()
 	out, err := models.RunBatch(ctx, q.model, q.runner, q.sessions, []In{item})
 	if err != nil {
