@@ -139,17 +139,16 @@ func Measure(ctx context.Context, m *models.Model, o MeasureOptions, rehearse fu
 // when the sessions were open and had not run.
 func measureSizes(ctx context.Context, m *models.Model, o MeasureOptions, sessions models.Sessions, w Workload, weights, open int64) ([]Point, error) {
 	var points []Point
+	var runs []func() error
 	for _, n := range sizes(m.Manifest.Batch, w) {
 		cost, run := w.Batch(n)
-		if len(points) > 0 && o.MemoryBytes > 0 {
-			last := points[len(points)-1]
-			if grown := float64(last.Bytes) * float64(n) / float64(last.Items); float64(weights)+grown > float64(o.MemoryBytes) {
-				break
-			}
-		}
 		pt := Point{Items: n, Cost: cost}
 		if len(points) > 0 {
-			pt.Bytes = points[len(points)-1].Bytes
+			last := points[len(points)-1]
+			if grown := float64(last.Bytes) * float64(n) / float64(last.Items); o.MemoryBytes > 0 && float64(weights)+grown > float64(o.MemoryBytes) {
+				break
+			}
+			pt.Bytes = last.Bytes // a larger batch never needs less
 		}
 		once := func() error { return run(ctx, sessions) }
 		err := error(nil)
@@ -159,18 +158,48 @@ func measureSizes(ctx context.Context, m *models.Model, o MeasureOptions, sessio
 				pt.Bytes = max(pt.Bytes, peak-open)
 			}
 		}
-		if err == nil {
-			pt.Median, pt.P99, err = timed(o.Rounds, once)
-		}
 		if errors.Is(err, models.ErrOutOfMemory) {
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
-		points = append(points, pt)
+		points, runs = append(points, pt), append(runs, once)
 	}
-	return points, nil
+	return points, measureTimes(o.Rounds, points, runs)
+}
+
+// measureTimes times the sizes by turns: what else the machine does for a while
+// then falls on all of them, and does not decide which is the fastest.
+func measureTimes(rounds int, points []Point, runs []func() error) error {
+	took := make([][]time.Duration, len(points))
+	spent := make([]time.Duration, len(points))
+	for again := true; again; {
+		again = false
+		for i, run := range runs {
+			if n := len(took[i]); n >= rounds && (spent[i] >= timedAtLeast || n >= timedAtMost) {
+				continue
+			}
+			began := time.Now()
+			if err := run(); err != nil {
+				return err
+			}
+			t := time.Since(began)
+			took[i] = append(took[i], t)
+			spent[i] += t
+			again = true
+		}
+	}
+	for i := range points {
+		slices.Sort(took[i])
+		points[i].Median, points[i].P99 = rank(took[i], 0.5), rank(took[i], 0.99)
+	}
+	return nil
+}
+
+// rank is a quantile of sorted times by the nearest rank, in seconds.
+func rank(sorted []time.Duration, share float64) float64 {
+	return sorted[max(1, int(math.Ceil(share*float64(len(sorted)))))-1].Seconds()
 }
 
 // sizes are 1, 2, 4, 8, … and the most that a batch may have.
@@ -193,34 +222,21 @@ func sizes(b models.Batch, w Workload) []int {
 	return all
 }
 
-// timed runs something some rounds, and gives the median and the 99th percentile
-// (the nearest rank), in seconds.
-func timed(rounds int, run func() error) (median, p99 float64, err error) {
-	var took []float64
-	spent := time.Duration(0)
-	for len(took) < rounds || spent < timedAtLeast && len(took) < timedAtMost {
-		began := time.Now()
-		if err := run(); err != nil {
-			return 0, 0, err
-		}
-		t := time.Since(began)
-		spent += t
-		took = append(took, t.Seconds())
-	}
-	slices.Sort(took)
-	rank := func(share float64) float64 { return took[max(0, int(math.Ceil(share*float64(len(took))))-1)] }
-	return rank(0.5), rank(0.99), nil
-}
-
 // Include takes what another measure of the same model saw into the envelope.
+// Of the times those of the quicker one count: what disturbs a run only makes it
+// longer.
 func (p *Profile) Include(other *Profile) {
 	p.WeightsBytes = max(p.WeightsBytes, other.WeightsBytes)
-	p.LoadSeconds = max(p.LoadSeconds, other.LoadSeconds)
+	p.LoadSeconds = min(p.LoadSeconds, other.LoadSeconds)
 	p.Points = slices.Clone(p.Points)
 	for _, pt := range other.Points {
 		same := func(own Point) bool { return own.Items == pt.Items && own.Cost == pt.Cost }
 		if i := slices.IndexFunc(p.Points, same); i >= 0 {
-			p.Points[i].Bytes = max(p.Points[i].Bytes, pt.Bytes)
+			own := &p.Points[i]
+			own.Bytes = max(own.Bytes, pt.Bytes)
+			if pt.Median < own.Median {
+				own.Median, own.P99 = pt.Median, pt.P99
+			}
 		} else if float64(pt.Bytes) > p.envelope(pt.Cost) {
 			p.Raise(pt.Cost, pt.Bytes)
 		}
