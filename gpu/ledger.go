@@ -3,6 +3,7 @@ package gpu
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 )
@@ -24,6 +25,7 @@ type Ledger struct {
 	mu      sync.Mutex
 	options LedgerOptions
 	foreign int64
+	keep    int64  // that a shared arena leaves for weights
 	common  *arena // shared by all accounts; nil: each has its own
 	open    []*Account
 }
@@ -38,8 +40,9 @@ type LedgerOptions struct {
 
 // arena is what activations come from.
 type arena struct {
-	held int64 // taken from the device: the most that was ever used
-	used int64 // promised to the runs that go on now
+	held    int64 // taken from the device: the most that was ever used
+	used    int64 // promised to the runs that go on now
+	growing int64 // of held, by the runs that go on now: it may not be taken yet
 }
 
 // Account is one model's memory on a device.
@@ -48,8 +51,8 @@ type Account struct {
 	model   string
 	weights int64
 	arena   *arena
-	lent    int64 // of weights and arena, to the account that comes in this one's place
-	closed  bool
+	loading bool  // the weights may not be taken yet
+	lent    int64 // of weights and arena, to what comes in this one's place
 }
 
 // NewLedger makes a ledger.
@@ -61,75 +64,139 @@ func NewLedger(o LedgerOptions) *Ledger {
 	return l
 }
 
-// Open admits a model's weights, or gives an error that wraps ErrNoRoom. With
-// room bytes left for its runs: a model that could not run then is not admitted.
-// The victims' bytes count as left: they are of models that will be closed
-// before this one is loaded.
+// Keep makes a shared arena leave so many bytes for weights: it is never given
+// back, and the largest model must still fit beside it.
+func (l *Ledger) Keep(weights int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.common != nil {
+		l.keep = max(l.keep, weights)
+	}
+}
+
+// Open admits a model's weights, or gives an error that wraps ErrNoRoom: also
+// where no room bytes would be left for a run of it. The victims' bytes count as
+// left, since they are closed before the model is loaded.
 func (l *Ledger) Open(model string, weights, room int64, victims ...*Account) (*Account, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := &Account{ledger: l, model: model, weights: weights, arena: l.common}
-	grow := room
+	a := &Account{ledger: l, model: model, weights: weights, arena: l.common, loading: true}
 	if a.arena == nil {
 		a.arena = &arena{}
-	} else {
-		grow = max(0, a.arena.used+room-a.arena.held)
 	}
-	if !l.bounded() {
-		l.open = append(l.open, a)
-		return a, nil
+	if err := l.admit(model, weights+max(0, a.arena.used+room-a.arena.held), victims); err != nil {
+		return nil, err
 	}
-	missing := weights + grow - l.left()
-	for _, v := range victims {
-		if missing > 0 {
-			missing -= v.balance()
+	l.borrow(weights, victims)
+	l.open = append(l.open, a)
+	return a, nil
+}
+
+// Admits tells whether Open would.
+func (l *Ledger) Admits(weights, room int64, victims ...*Account) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.common != nil {
+		room = max(0, l.common.used+room-l.common.held)
+	}
+	return l.admit("", weights+room, victims) == nil && (!l.bounded() || l.common == nil ||
+		l.common.held+room <= l.options.Total-l.options.Reserve-max(l.keep, weights))
+}
+
+// Fits tells whether a model would fit if none but it were open and nobody else
+// used the device.
+func (l *Ledger) Fits(weights, room int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.common != nil {
+		room = max(room, l.common.held)
+	}
+	return !l.bounded() || weights+room <= l.options.Total-l.options.Reserve
+}
+
+// Loaded tells that the account's weights are on the device now.
+func (a *Account) Loaded() {
+	a.ledger.mu.Lock()
+	defer a.ledger.mu.Unlock()
+	a.loading = false
+}
+
+// Run promises bytes of activations to a run, which gives them back with the
+// returned function; calling it again does nothing.
+func (a *Account) Run(bytes int64, victims ...*Account) (done func(), err error) {
+	l := a.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	grow := max(0, a.arena.used+bytes-a.arena.held)
+	if grow > 0 {
+		if err := l.admit("a run of "+a.model, grow, victims); err != nil {
+			return nil, err
 		}
+		l.borrow(grow, victims)
 	}
-	if missing > 0 {
-		return nil, fmt.Errorf("gpu: %s needs %s, and %s of %s are left: %w", model, mb(weights+grow), mb(weights+grow-missing), mb(l.options.Total), ErrNoRoom)
+	a.arena.used += bytes
+	a.arena.held += grow
+	a.arena.growing += grow
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		a.arena.used -= bytes
+		a.arena.growing -= grow
+	}), nil
+}
+
+// Room is the most that Run would give now, in bytes.
+func (a *Account) Room(victims ...*Account) int64 {
+	l := a.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.bounded() {
+		return math.MaxInt64
 	}
-	short := weights - l.left()
+	grow := l.left()
 	for _, v := range victims {
-		if short <= 0 {
-			break
+		grow += v.balance()
+	}
+	if l.common != nil {
+		grow = min(grow, l.options.Total-l.options.Reserve-l.keep-l.common.held)
+	}
+	return a.arena.held - a.arena.used + max(0, grow)
+}
+
+// Lacks is how much the account's arena would grow for a run that needs bytes
+// while no other runs.
+func (a *Account) Lacks(bytes int64) int64 {
+	a.ledger.mu.Lock()
+	defer a.ledger.mu.Unlock()
+	return max(0, bytes-a.arena.held)
+}
+
+// admit checks that bytes are left, or will be without the victims.
+func (l *Ledger) admit(what string, bytes int64, victims []*Account) error {
+	left := l.left()
+	for _, v := range victims {
+		left += v.balance()
+	}
+	if l.bounded() && bytes > left {
+		return fmt.Errorf("gpu: %s needs %s, and %s of %s are left: %w", what, mb(bytes), mb(max(0, left)), mb(l.options.Total), ErrNoRoom)
+	}
+	return nil
+}
+
+// borrow takes what is not left from the victims.
+func (l *Ledger) borrow(bytes int64, victims []*Account) {
+	short := bytes - max(0, l.left())
+	for _, v := range victims {
+		if short <= 0 || !l.bounded() {
+			return
 		}
 		take := min(short, v.balance())
 		v.lent += take
 		short -= take
 	}
-	l.open = append(l.open, a)
-	return a, nil
 }
 
 func mb(bytes int64) string { return fmt.Sprintf("%d MB", (bytes+1<<20-1)>>20) }
-
-// Run promises bytes of activations to a run, which gives them back with the
-// returned function; calling it again does nothing.
-func (a *Account) Run(bytes int64) (done func(), err error) {
-	l := a.ledger
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	grow := max(0, a.arena.used+bytes-a.arena.held)
-	if l.bounded() && grow > 0 && grow > l.left() {
-		return nil, fmt.Errorf("gpu: a run of %s needs %s more, and %s of %s are left: %w", a.model, mb(grow), mb(l.left()), mb(l.options.Total), ErrNoRoom)
-	}
-	a.arena.used += bytes
-	a.arena.held += grow
-	return sync.OnceFunc(func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		a.arena.used -= bytes
-	}), nil
-}
-
-// Room is the most that Run would give now, in bytes; ok is false where nothing
-// bounds it.
-func (a *Account) Room() (bytes int64, ok bool) {
-	l := a.ledger
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return a.arena.held - a.arena.used + max(0, l.left()), l.bounded()
-}
 
 // Raise corrects the account by what was seen on the device: bytes more of
 // weights, and of the arena, than it says.
@@ -142,24 +209,44 @@ func (a *Account) Raise(weights, arena int64) {
 }
 
 // Close gives the model's memory back: its weights and its own arena. Its runs
-// have ended.
+// have ended, and its sessions are closed.
 func (a *Account) Close() {
 	l := a.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if a.closed {
-		return
-	}
-	a.closed = true
 	l.open = slices.DeleteFunc(l.open, func(other *Account) bool { return other == a })
 }
 
-// Observe tells the ledger how much of the device's memory is in use, by
-// whomever. What no account explains is foreign.
-func (l *Ledger) Observe(used int64) {
+// Bytes are the account's weights and its own arena; a shared one is nobody's.
+func (a *Account) Bytes() (weights, arena int64) {
+	a.ledger.mu.Lock()
+	defer a.ledger.mu.Unlock()
+	if a.arena != a.ledger.common {
+		arena = a.arena.held
+	}
+	return a.weights, arena
+}
+
+// Settled is what our models have surely taken of the device, in bytes.
+func (l *Ledger) Settled() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.foreign = max(0, used-l.own())
+	return l.settled()
+}
+
+// Observe tells the ledger how much of the device's memory is in use, by
+// whomever, and how much of that is this process's, where the driver says it
+// (0: it does not). Without that, what no account explains is foreign. Settled
+// was asked before the device was: what has come since may or may not be in use
+// yet, and counts as if it was not. Runs that took less than they were promised
+// hide as much of foreign use; the reserve is for that.
+func (l *Ledger) Observe(used, own, settled int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if own == 0 {
+		own = min(settled, l.settled())
+	}
+	l.foreign = max(0, used-own)
 }
 
 // Balance is a ledger at a moment, in bytes.
@@ -188,9 +275,16 @@ func (l *Ledger) Balance() Balance {
 	return b
 }
 
+// kept is what Keep asks for.
+func (l *Ledger) kept() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.keep
+}
+
 func (l *Ledger) bounded() bool { return l.options.Total > 0 }
 
-// left, own, arenas and balance want l.mu held.
+// What is below wants l.mu held.
 
 func (l *Ledger) left() int64 {
 	return l.options.Total - l.options.Reserve - l.foreign - l.own()
@@ -203,6 +297,19 @@ func (l *Ledger) own() int64 {
 	}
 	for _, r := range l.arenas() {
 		sum += r.held
+	}
+	return sum
+}
+
+func (l *Ledger) settled() int64 {
+	sum := int64(0)
+	for _, a := range l.open {
+		if !a.loading {
+			sum += a.weights
+		}
+	}
+	for _, r := range l.arenas() {
+		sum += r.held - r.growing
 	}
 	return sum
 }

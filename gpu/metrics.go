@@ -17,6 +17,10 @@ const (
 	splitFault  = "fault"
 	splitMemory = "memory"
 	splitStuck  = "stuck"
+
+	evictedForRoom = "room"
+	evictedUnused  = "unused"
+	evictedAtClose = "close"
 )
 
 type metrics struct {
@@ -28,8 +32,20 @@ type metrics struct {
 	splits     *prometheus.CounterVec
 	queued     *prometheus.GaugeVec
 	leases     *prometheus.GaugeVec
-	loads      *prometheus.GaugeVec
+	cost       *prometheus.CounterVec
+	padding    *prometheus.CounterVec
+	loads      *prometheus.HistogramVec
+	evictions  *prometheus.CounterVec
+	memory     *prometheus.CounterVec
+	faults     *prometheus.CounterVec
+	out        *prometheus.GaugeVec
 	lost       *prometheus.CounterVec
+	bytes      *prometheus.GaugeVec
+	used       *prometheus.GaugeVec
+	busy       *prometheus.GaugeVec
+	celsius    *prometheus.GaugeVec
+	watts      *prometheus.GaugeVec
+	throttled  *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -65,9 +81,67 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		lost: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "earshot_devices_lost_total", Help: "Devices that the process cannot use any more; it hands its work back and ends.",
 		}, []string{"device"}),
-		loads: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "earshot_model_load_seconds", Help: "Time that it took to open a model's sessions on a device.",
+		cost: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "earshot_batch_cost_total", Help: "Cost of the items that were run, padding included, in the model's unit (seconds of audio, tokens).",
+		}, []string{"model"}),
+		padding: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "earshot_batch_padding_total", Help: "Of earshot_batch_cost_total, what is padding.",
+		}, []string{"model"}),
+		loads: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "earshot_model_load_seconds", Help: "Time that it took to open a model's sessions on a device, by outcome: done, failed.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2, 14),
+		}, []string{"model", "device", "outcome"}),
+		evictions: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "earshot_evictions_total", Help: "Models closed on a device, by reason: room (for another), unused (no queue asks for it any more), close.",
+		}, []string{"model", "device", "reason"}),
+		memory: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "earshot_out_of_memory_total", Help: "Runs for which a device had no memory.",
 		}, []string{"model", "device"}),
+		faults: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "earshot_device_faults_total", Help: "Times that a device failed what it had done before.",
+		}, []string{"device"}),
+		out: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "earshot_device_left_out", Help: "1: the device failed again and again, and gets no work.",
+		}, []string{"device"}),
+		bytes: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "earshot_device_ledger_bytes", Help: "The ledger of a device's memory: total, reserve, foreign, weights, arenas, in_use (of arenas), left.",
+		}, []string{"device", "what"}),
+		used: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "earshot_device_used_bytes", Help: "Memory in use by whomever, as the device's driver (NVML) or the cgroup tells.",
+		}, []string{"device"}),
+		busy: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "earshot_device_busy_ratio", Help: "Share of the last moments in which the device worked.",
+		}, []string{"device"}),
+		celsius: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "earshot_device_celsius", Help: "Temperature of a GPU.",
+		}, []string{"device"}),
+		watts: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "earshot_device_watts", Help: "Power that a GPU draws.",
+		}, []string{"device"}),
+		throttled: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "earshot_device_throttled", Help: "1 while a GPU's clocks are held down, by reason.",
+		}, []string{"device", "reason"}),
+	}
+}
+
+// ledger shows how a device's memory stands.
+func (m *metrics) ledger(device string, b Balance) {
+	for what, bytes := range map[string]int64{
+		"total": b.Total, "reserve": b.Reserve, "foreign": b.Foreign, "weights": b.Weights, "arenas": b.Arenas, "in_use": b.InUse, "left": b.Left,
+	} {
+		m.bytes.WithLabelValues(device, what).Set(float64(bytes))
+	}
+}
+
+// reading shows what a device told of itself.
+func (m *metrics) reading(device string, r Reading) {
+	m.used.WithLabelValues(device).Set(float64(r.UsedBytes))
+	m.busy.WithLabelValues(device).Set(r.Busy)
+	m.celsius.WithLabelValues(device).Set(float64(r.Celsius))
+	m.watts.WithLabelValues(device).Set(r.Watts)
+	m.throttled.DeletePartialMatch(prometheus.Labels{"device": device})
+	for _, reason := range r.Throttled {
+		m.throttled.WithLabelValues(device, reason).Set(1)
 	}
 }
 
@@ -78,6 +152,8 @@ type Stats struct {
 	Items     int
 	Ran       time.Duration // in runners' loops
 	Inference time.Duration // of that, inside sessions
+	Cost      float64       // of all items, in the model's unit
+	Padding   float64       // of that
 }
 
 // MeanBatch is the items of a run on average.
@@ -102,14 +178,23 @@ func (s *Scheduler) Stats() []Stats {
 	return out
 }
 
-func (s *Scheduler) record(b *batch, items int, ran, inside time.Duration) {
-	s.metrics.batchItems.WithLabelValues(b.line.ref).Observe(float64(items))
+func (s *Scheduler) record(b *batch, items []*item, ran, inside time.Duration) {
+	cost, length := 0.0, 0.0
+	for _, it := range items {
+		cost += it.cost
+		length += it.length
+	}
+	s.metrics.batchItems.WithLabelValues(b.line.ref).Observe(float64(len(items)))
 	s.metrics.ran.WithLabelValues(b.line.ref).Observe(ran.Seconds())
 	s.metrics.inference.WithLabelValues(b.line.ref).Add(inside.Seconds())
+	s.metrics.cost.WithLabelValues(b.line.ref).Add(cost)
+	s.metrics.padding.WithLabelValues(b.line.ref).Add(max(0, cost-length))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.line.stats.Runs++
-	b.line.stats.Items += items
+	b.line.stats.Items += len(items)
 	b.line.stats.Ran += ran
 	b.line.stats.Inference += inside
+	b.line.stats.Cost += cost
+	b.line.stats.Padding += max(0, cost-length)
 }

@@ -24,6 +24,11 @@ type ProfileKey struct {
 	Precision string `json:"precision"` // "fp32", "fp16", "int8"
 }
 
+// KeyOf is the key of a model's profile on a kind of device.
+func KeyOf(m *models.Model, d Device, r models.Runtime) ProfileKey {
+	return ProfileKey{SHA256: m.SHA256, Device: cmp.Or(d.Kind, d.Name), Build: r.Build(), Precision: m.Manifest.Precision}
+}
+
 // Profile is what a model was seen to need of a kind of device. The zero
 // Profile knows nothing.
 type Profile struct {
@@ -31,7 +36,7 @@ type Profile struct {
 	Model        string  `json:"model"` // name@version
 	WeightsBytes int64   `json:"weights_bytes"`
 	LoadSeconds  float64 `json:"load_seconds"` // from a cold start: reading, checking, opening
-	Points       []Point `json:"points"`       // by cost
+	Points       []Point `json:"points"`       // by cost, of equal cost the largest first
 
 	perItem int64 // guessed, where nothing was measured
 }
@@ -69,8 +74,8 @@ func (p *Profile) envelope(cost float64) float64 {
 	most, at := 0.0, 0.0
 	for _, pt := range p.Points {
 		bytes := max(most, float64(pt.Bytes))
-		if cost <= pt.Cost {
-			if at == 0 || pt.Cost == at {
+		if cost < pt.Cost {
+			if at == 0 {
 				return bytes
 			}
 			return most + (bytes-most)*(cost-at)/(pt.Cost-at)
@@ -115,7 +120,7 @@ func (pt Point) throughput() float64 {
 func (p *Profile) Raise(cost float64, bytes int64) {
 	p.Points = append(slices.Clone(p.Points), Point{Cost: cost, Bytes: bytes})
 	slices.SortStableFunc(p.Points, func(a, b Point) int {
-		return cmp.Or(cmp.Compare(a.Cost, b.Cost), cmp.Compare(a.Bytes, b.Bytes))
+		return cmp.Or(cmp.Compare(a.Cost, b.Cost), cmp.Compare(b.Bytes, a.Bytes))
 	})
 }
 

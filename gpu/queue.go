@@ -21,7 +21,7 @@ type Queue[In, Out any] struct {
 
 // NewQueue makes a queue for a model and the runner that reads it. The model's
 // sessions are opened on a device with the first batch there, once for all
-// queues of the model, and stay open until the scheduler closes.
+// queues of the model.
 func NewQueue[In, Out any](s *Scheduler, m *models.Model, r models.Runner[In, Out]) (*Queue[In, Out], error) {
 	if m.Manifest.Batch.MaxItems < 1 {
 		return nil, fmt.Errorf("gpu: model %s: batch.max_items: want 1 or more, got %d", m.Manifest.Ref(), m.Manifest.Batch.MaxItems)
@@ -46,19 +46,44 @@ func NewQueue[In, Out any](s *Scheduler, m *models.Model, r models.Runner[In, Ou
 		}
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, fmt.Errorf("gpu: model %s: %w", m.Manifest.Ref(), ErrClosed)
+	l := newLine(m, s.options.QueueItems)
+	l.run = run
+	l.copy = func(it *item) *item {
+		return &item{payload: &exchange[In, Out]{in: it.payload.(*exchange[In, Out]).in}, cost: it.cost}
 	}
-	l := newLine(m, run, s.options.QueueItems)
 	if f, ok := r.(models.Refiller[In, Out]); ok && !m.Manifest.Batch.Fixed {
 		l.refill = func(ctx context.Context, sessions models.Sessions, feed *feed) error {
 			return f.Refill(ctx, sessions, typedFeed[In, Out]{feed})
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, fmt.Errorf("gpu: model %s: %w", m.Manifest.Ref(), ErrClosed)
+	}
+	for _, d := range s.devices {
+		p := s.profile(d, m)
+		d.ledger.Keep(p.WeightsBytes)
+		if best := p.Best(); best > 0 && !m.Manifest.Batch.Fixed {
+			l.maxItems = min(l.maxItems, best)
+		}
+	}
 	s.lines = append(s.lines, l)
 	return &Queue[In, Out]{scheduler: s, line: l, runner: r}, nil
+}
+
+// Close takes no more items; those that it has are run. When no queue of the
+// model is left, the model leaves its devices: that is how a new version takes
+// an old one's place, beside which it loads if both fit.
+func (q *Queue[In, Out]) Close() {
+	s := q.scheduler
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !q.line.closed {
+		q.line.closed = true
+		close(q.line.closing)
+		s.retire()
+	}
 }
 
 // exchange is an item's typed side.
@@ -114,9 +139,16 @@ func (q *Queue[In, Out]) failed(err error) error {
 	return fmt.Errorf("gpu: model %s: %w", q.line.ref, err)
 }
 
+// padded is a runner that tells an item's cost without padding.
+type padded[In any] interface{ Length(In) float64 }
+
 func (q *Queue[In, Out]) measure(it *item, in In) (err error) {
 	defer recovered(&err)
 	it.cost, it.bucket = q.runner.Cost(in), q.runner.Bucket(in)
+	it.length = it.cost
+	if p, ok := q.runner.(padded[In]); ok {
+		it.length = min(it.cost, p.Length(in))
+	}
 	if math.IsNaN(it.cost) || math.IsInf(it.cost, 0) || it.cost < 0 {
 		return fmt.Errorf("the item's cost is %v", it.cost)
 	}
@@ -131,14 +163,17 @@ func (s *Scheduler) put(ctx context.Context, q *line, it *item) error {
 		return ctx.Err()
 	case <-s.closing:
 		return ErrClosed
+	case <-q.closing:
+		return ErrClosed
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.lost != nil {
+	if s.closed || q.closed || s.lost != nil {
 		<-q.places(it)
 		return cmp.Or(s.lost, ErrClosed)
 	}
 	q.add(it)
+	s.queued++
 	s.metrics.queued.WithLabelValues(q.ref, it.priority()).Inc()
 	s.dispatch()
 	return nil
@@ -151,7 +186,8 @@ func (s *Scheduler) withdraw(it *item) {
 	defer s.mu.Unlock()
 	if it.batch == nil {
 		if it.lane != nil {
-			s.drop(it, context.Canceled)
+			s.drop(it, context.Canceled, outcomeCancelled)
+			s.dispatch() // who waited behind it may go now
 		}
 		return
 	}
@@ -162,10 +198,11 @@ func (s *Scheduler) withdraw(it *item) {
 }
 
 // drop answers an item that waits, without running it. The caller holds s.mu.
-func (s *Scheduler) drop(it *item, err error) {
-	ref := it.lane.line.ref
+func (s *Scheduler) drop(it *item, err error, outcome string) {
+	q := it.lane.line
 	it.lane.remove(it)
 	it.answer(0, err)
-	s.metrics.queued.WithLabelValues(ref, it.priority()).Dec()
-	s.metrics.items.WithLabelValues(ref, outcomeCancelled).Inc()
+	s.queued--
+	s.metrics.queued.WithLabelValues(q.ref, it.priority()).Dec()
+	s.metrics.items.WithLabelValues(q.ref, outcome).Inc()
 }

@@ -22,9 +22,13 @@ func (s *Scheduler) refill(ctx context.Context, b *batch, sessions models.Sessio
 	f.dog = dog
 	err := protectRefill(watched, b.line.refill, clocked.sessions, f)
 	err = dog.called(watched, err)
-	s.record(b, f.taken, time.Since(began), clocked.inside())
+	took := time.Since(began)
+	s.record(b, f.all, took, clocked.inside())
 	s.mu.Lock()
 	left := slices.Clone(b.items)
+	if err == nil && len(f.all) > 0 {
+		b.line.paced(burden(f.all), took)
+	}
 	s.mu.Unlock()
 	switch {
 	case len(left) == 0:
@@ -50,8 +54,8 @@ type feed struct {
 	bucket    int
 	waiting   []*item       // of the cut batch, not yet taken
 	under     map[int]*item // taken and not delivered
-	taken     int
-	liveInRow int // live items taken from the queue since the backlog's last one, while it waited
+	all       []*item       // taken
+	liveInRow int           // live items taken from the queue since the backlog's last one, while it waited
 }
 
 // take gives up to n items without waiting.
@@ -59,15 +63,15 @@ func (f *feed) take(n int) []*item {
 	s := f.scheduler
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n = min(n, f.batch.line.model.Manifest.Batch.MaxItems-len(f.under))
+	n = min(n, f.batch.maxItems-len(f.under))
 	var items []*item
 	for len(items) < n {
 		it := f.next()
 		if it == nil {
 			break
 		}
-		f.under[f.taken] = it
-		f.taken++
+		f.under[len(f.all)] = it
+		f.all = append(f.all, it)
 		items = append(items, it)
 	}
 	return items
@@ -81,30 +85,26 @@ func (f *feed) next() *item {
 		return it
 	}
 	l := f.batch.line.lanes[f.bucket]
-	if l == nil || f.ctx.Err() != nil || f.scheduler.othersWait(l) {
+	if l == nil || f.ctx.Err() != nil || f.batch.resident.leaving || f.scheduler.othersWait(l) {
 		return nil
 	}
-	from := &l.live
-	share := (f.scheduler.options.BacklogShare - 1) * f.batch.line.model.Manifest.Batch.MaxItems
-	if len(l.live) == 0 || len(l.backlog) > 0 && f.liveInRow >= share {
-		from = &l.backlog
-	}
-	it := (*from)[0]
+	share := (f.scheduler.options.BacklogShare - 1) * f.batch.line.maxItems
+	it := l.head(f.liveInRow >= share)
 	cost := it.cost
 	for _, other := range f.under {
 		cost += other.cost
 	}
-	if len(f.under) > 0 && cost > f.batch.line.maxCost {
+	if len(f.under) > 0 && cost > f.batch.maxCost {
 		return nil
 	}
 	switch {
 	case it.backlog:
 		f.liveInRow = 0
-	case len(l.backlog) > 0:
+	case l.backlog.n > 0:
 		f.liveInRow++
 	}
-	*from = (*from)[1:]
-	l.left(it)
+	l.remove(it)
+	f.scheduler.queued--
 	f.batch.items = append(f.batch.items, it)
 	f.scheduler.begin(f.batch, it)
 	return it
@@ -120,6 +120,10 @@ func (f *feed) deliver(i int, put func(*item)) {
 	}
 	put(it)
 	f.dog.calm()
+	f.batch.done++
+	f.batch.device.faults = 0
+	f.batch.device.worked[f.batch.line.model.SHA256] = true
+	f.batch.line.good = it
 	beside := len(f.batch.items)
 	delete(f.under, i)
 	f.batch.items = slices.DeleteFunc(slices.Clone(f.batch.items), func(other *item) bool { return other == it })
@@ -133,7 +137,7 @@ func (s *Scheduler) othersWait(own *lane) bool {
 	now := time.Now()
 	for _, q := range s.lines {
 		for _, l := range q.lanes {
-			if l != own && (l.full() || !now.Before(l.oldest().Add(s.options.MaxWait))) {
+			if l != own && (l.full() || !now.Before(s.dueAt(l))) {
 				return true
 			}
 		}

@@ -11,23 +11,34 @@ import (
 )
 
 // execute runs a batch under its lease and answers each of its items.
-func (s *Scheduler) execute(ctx context.Context, b *batch) {
+func (s *Scheduler) execute(b *batch) {
 	defer s.finish(b)
-	s.mu.Lock()
-	for _, it := range b.items {
-		s.begin(b, it)
-	}
-	s.mu.Unlock()
-	sessions, err := s.loads.open(ctx, s, b.line.model, b.device)
-	if err != nil {
-		s.giveUp(ctx, b, b.items, err)
+	if err := s.load(b.ctx, b); err != nil {
+		s.unloaded(b, err)
 		return
+	}
+	sessions := b.resident.sessions
+	grows, before := s.grows(b), int64(0)
+	if grows {
+		before = s.usedBy(b.ctx, b.device)
 	}
 	if b.line.refill != nil {
-		s.refill(ctx, b, sessions)
-		return
+		s.refill(b.ctx, b, sessions)
+	} else {
+		s.run(b.ctx, b, sessions, b.items)
 	}
-	s.run(ctx, b, sessions, b.items)
+	s.conclude(b, sessions)
+	if grows {
+		s.raiseRun(b, s.usedBy(b.ctx, b.device)-before)
+	}
+}
+
+// grows tells whether a batch is larger than any that its model has run on the
+// device, so that the arena may grow.
+func (s *Scheduler) grows(b *batch) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return b.cost > b.resident.grown
 }
 
 // begin marks an item as running in a batch. The caller holds s.mu.
@@ -46,10 +57,10 @@ func (s *Scheduler) run(ctx context.Context, b *batch, sessions models.Sessions,
 	err := protect(watched, b.line.run, clocked.sessions, items)
 	err = dog.called(watched, err)
 	took := time.Since(began)
-	s.record(b, len(items), took, clocked.inside())
+	s.record(b, items, took, clocked.inside())
 	switch {
 	case err == nil:
-		s.pace(b.line, items, took)
+		s.learn(b, items, took)
 		s.answer(b, items, nil)
 	case ctx.Err() != nil || errors.Is(err, models.ErrDeviceLost):
 		s.giveUp(ctx, b, items, err)
@@ -58,7 +69,7 @@ func (s *Scheduler) run(ctx context.Context, b *batch, sessions models.Sessions,
 		switch {
 		case errors.Is(err, models.ErrOutOfMemory):
 			reason = splitMemory
-			s.shrink(b.line, items)
+			s.shrink(b, items)
 		case errors.Is(err, ErrStuck):
 			reason = splitStuck
 		}
@@ -67,9 +78,10 @@ func (s *Scheduler) run(ctx context.Context, b *batch, sessions models.Sessions,
 		s.run(ctx, b, sessions, items[:half])
 		s.run(ctx, b, sessions, items[half:])
 	case errors.Is(err, models.ErrOutOfMemory):
+		s.metrics.memory.WithLabelValues(b.line.ref, b.device.Name).Inc()
 		s.answer(b, items, err)
 	default:
-		s.answer(b, items, &models.ItemError{Model: b.line.ref, Err: err})
+		b.failed = append(b.failed, failure{items[0], err})
 	}
 }
 
@@ -77,24 +89,190 @@ func (s *Scheduler) run(ctx context.Context, b *batch, sessions models.Sessions,
 // cannot be used.
 func (s *Scheduler) giveUp(ctx context.Context, b *batch, items []*item, err error) {
 	if errors.Is(err, models.ErrDeviceLost) {
-		s.lose(b.device, err)
+		s.Lose(b.device.Name, err)
 	} else if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
 	s.answer(b, items, err)
 }
 
+// conclude answers the items that failed. Where nothing of the batch ran well it
+// asks first whether it is the device that fails, by an item that it has done
+// before.
+func (s *Scheduler) conclude(b *batch, sessions models.Sessions) {
+	if len(b.failed) == 0 {
+		return
+	}
+	s.mu.Lock()
+	var probe *item
+	if good := b.line.good; good != nil && b.done == 0 && b.device.worked[b.line.model.SHA256] {
+		probe = b.line.copy(good)
+	}
+	s.mu.Unlock()
+	var broken error
+	if probe != nil {
+		watched, dog := s.watch(b.ctx, b.line, []*item{probe})
+		broken = dog.called(watched, protect(watched, b.line.run, sessions, []*item{probe}))
+	}
+	switch {
+	case b.ctx.Err() != nil:
+		broken = context.Cause(b.ctx)
+	case errors.Is(broken, models.ErrDeviceLost):
+		s.Lose(b.device.Name, broken)
+	case broken != nil:
+		broken = s.blame(b.device, broken)
+	}
+	for _, f := range b.failed {
+		err := broken
+		if err == nil {
+			err = &models.ItemError{Model: b.line.ref, Err: f.err}
+		}
+		s.answer(b, []*item{f.item}, err)
+	}
+}
+
+// unloaded answers the items of a batch whose model did not open.
+func (s *Scheduler) unloaded(b *batch, err error) {
+	s.mu.Lock()
+	worked := b.device.worked[b.line.model.SHA256]
+	s.mu.Unlock()
+	if worked && b.ctx.Err() == nil && !errors.Is(err, models.ErrDeviceLost) {
+		err = s.blame(b.device, err)
+	}
+	s.giveUp(b.ctx, b, b.items, err)
+}
+
+// mostFaults in a row leave a device out.
+const mostFaults = 3
+
+// blame counts a fault of a device, and leaves out one that fails again and
+// again.
+func (s *Scheduler) blame(d *device, err error) error {
+	err = fmt.Errorf("%w: %s: %w", ErrFault, d.Name, err)
+	s.mu.Lock()
+	d.faults++
+	s.metrics.faults.WithLabelValues(d.Name).Inc()
+	out := d.faults >= mostFaults && !d.out
+	last := true
+	if out {
+		d.out = true
+		s.metrics.out.WithLabelValues(d.Name).Set(1)
+		s.options.Log.Error("a device fails again and again: it is left out", "device", d.Name, "error", err)
+	}
+	for _, other := range s.devices {
+		last = last && other.out
+	}
+	s.mu.Unlock()
+	if out && last {
+		s.Lose(d.Name, err)
+	}
+	return err
+}
+
 // shrink keeps later batches to half the cost that the device had no memory
-// for.
-func (s *Scheduler) shrink(q *line, items []*item) {
+// for, until runs go well for a while.
+func (s *Scheduler) shrink(b *batch, items []*item) {
+	cost := costOf(items)
+	s.metrics.memory.WithLabelValues(b.line.ref, b.device.Name).Inc()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cost > 0 {
+		b.line.maxCost = min(b.line.maxCost, cost/2)
+		b.line.calm = 0
+	}
+}
+
+// calmRuns at the greatest cost are tried before a greater one.
+const calmRuns = 64
+
+// learn takes in that a run went well.
+func (s *Scheduler) learn(b *batch, items []*item, took time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := b.line
+	b.done += len(items)
+	b.device.faults = 0
+	b.device.worked[q.model.SHA256] = true
+	q.good = items[0]
+	q.paced(burden(items), took)
+	if cost := costOf(items); q.maxCost < q.mostCost() && cost > q.maxCost/2 {
+		if q.calm++; q.calm >= calmRuns {
+			q.maxCost, q.calm = min(q.mostCost(), q.maxCost*1.25), 0
+		}
+	}
+}
+
+func costOf(items []*item) float64 {
 	cost := 0.0
 	for _, it := range items {
 		cost += it.cost
 	}
+	return cost
+}
+
+// usedBy is what a device's readings say of our memory there, in bytes, for the
+// difference between two; 0 where more than one lease makes a difference mean
+// nothing, or the device does not tell.
+func (s *Scheduler) usedBy(ctx context.Context, d *device) int64 {
+	if d.Read == nil || d.leases() != 1 {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	r, err := d.Read(ctx)
+	if err != nil {
+		return 0 // the monitor tells of it
+	}
+	if r.OwnBytes > 0 {
+		return r.OwnBytes
+	}
+	return r.UsedBytes
+}
+
+// raiseRun raises the model's profile when a run, larger than any before it, has
+// made the arena grow beyond what it said.
+func (s *Scheduler) raiseRun(b *batch, grew int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if cost > 0 {
-		q.maxCost = min(q.maxCost, cost/2)
+	d, r := b.device, b.resident
+	_, said := r.account.Bytes()
+	if r.grown == 0 && grew <= said+firstRunBytes {
+		grew = min(grew, said)
+	}
+	r.grown = b.cost
+	r.seen += grew
+	if r.seen <= said {
+		return
+	}
+	r.account.Raise(0, r.seen-said)
+	s.raised(d, r.model, func(p *Profile) { p.Raise(b.cost, r.seen) }, "a run", r.seen, said)
+}
+
+// firstRunBytes are for what libraries set up with the first run of a model, and
+// no later one takes.
+const firstRunBytes = 64 << 20
+
+// raiseWeights does the same for a model that was opened.
+func (s *Scheduler) raiseWeights(d *device, r *resident, grew int64) {
+	said, _ := r.account.Bytes()
+	if grew <= said {
+		return
+	}
+	r.account.Raise(grew-said, 0)
+	s.raised(d, r.model, func(p *Profile) { p.WeightsBytes = grew }, "its weights", grew, said)
+}
+
+func (s *Scheduler) raised(d *device, m *models.Model, raise func(*Profile), what string, saw, said int64) {
+	p := *s.profile(d, m)
+	raise(&p)
+	d.profiles[m.SHA256] = &p
+	s.options.Log.Warn("a model takes more of a device than its profile says, which is raised",
+		"model", m.Manifest.Ref(), "device", d.Name, "what", what, "saw_bytes", saw, "said_bytes", said)
+	if s.options.Profiles == nil || !p.Measured() {
+		return
+	}
+	if err := s.options.Profiles.Put(p); err != nil {
+		s.options.Log.Warn("the profile is not kept", "error", err)
 	}
 }
 

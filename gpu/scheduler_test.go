@@ -384,7 +384,7 @@ func TestAFullQueueHoldsItsCallersBack(t *testing.T) {
 			wg.Go(func() { q.Do(backlog, work{}) })
 		}
 		synctest.Wait()
-		if n := len(q.line.lanes[0].backlog); n != 3 {
+		if n := q.line.lanes[0].backlog.n; n != 3 {
 			t.Errorf("%d items wait, want 3", n)
 		}
 		// A full backlog leaves the places for live items alone, and waiting for a place ends with the context.

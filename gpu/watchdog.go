@@ -53,19 +53,16 @@ func (d *dog) called(ctx context.Context, err error) error {
 	return err
 }
 
-// pace learns how long a run took.
-func (s *Scheduler) pace(q *line, items []*item, took time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q.slowest = max(q.slowest, time.Duration(float64(took)/burden(items)))
+// paced learns how long a run took. The caller holds Scheduler.mu.
+func (q *line) paced(burden float64, took time.Duration) {
+	pace := float64(took) / burden
+	q.slowest = max(q.slowest, time.Duration(pace))
+	if q.pace == 0 {
+		q.pace = pace
+	}
+	q.pace += (pace - q.pace) / 16
 }
 
 // burden is what a run's duration grows with: its items' cost, where they have
 // one.
-func burden(items []*item) float64 {
-	cost := 0.0
-	for _, it := range items {
-		cost += it.cost
-	}
-	return max(cost, float64(len(items)))
-}
+func burden(items []*item) float64 { return max(costOf(items), float64(len(items))) }

@@ -73,6 +73,27 @@ func (m *Model) Open(ctx context.Context, r Runtime, name, device string) (Sessi
 	return f.OpenIn(ctx, graph, filepath.Join(m.Files.(diskFolder).path, filepath.FromSlash(path.Dir(name))), device)
 }
 
+// Prefetch reads the model's graphs, and the files of their external tensors,
+// once, so that the system has them at hand when they are opened.
+func (m *Model) Prefetch(ctx context.Context) error {
+	for _, name := range m.Manifest.Sessions {
+		for _, file := range append([]string{name}, m.external[name]...) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			f, err := m.Files.Open(file)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, f)
+			if err := errors.Join(err, f.Close()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // SessionBytes is the size of one of the model's graphs with its external
 // tensors: what a device has to hold at least.
 func (m *Model) SessionBytes(name string) (int64, error) {
