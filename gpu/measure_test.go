@@ -211,8 +211,8 @@ func TestIncludeKeepsTheMostMemoryAndTheLeastTime(t *testing.T) {
 }
 
 // Memory outside Go's heap stands in for what native code takes.
-func TestResidentSeesWhatARunTakesAndWhatStays(t *testing.T) {
-	var r Resident
+func TestResidentMeterSeesWhatARunTakesAndWhatStays(t *testing.T) {
+	var r ResidentMeter
 	const bytes, near = 64 << 20, 4 << 20
 	take := func() []byte {
 		b, err := syscall.Mmap(-1, 0, bytes, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)

@@ -19,18 +19,18 @@ type Meter interface {
 	Peak(ctx context.Context, run func() error) (int64, error)
 }
 
-// Resident is the Meter of the CPU, on Linux: this process's resident memory
+// ResidentMeter is the Meter of the CPU, on Linux: this process's resident memory
 // without pages of files, which the kernel can drop, and without what Go held
 // before. What Go takes in a run counts, its garbage hardly: that is the
 // process's, whatever models it runs.
-type Resident struct {
+type ResidentMeter struct {
 	Trim func() // gives back what the engine's allocator keeps free; nil: it keeps nothing
 }
 
-var _ Meter = Resident{}
+var _ Meter = ResidentMeter{}
 
 // Held is the resident memory now, but for Go's.
-func (r Resident) Held(context.Context) (int64, error) {
+func (r ResidentMeter) Held(context.Context) (int64, error) {
 	own := r.settle()
 	s, err := readStatus()
 	if err != nil {
@@ -45,7 +45,7 @@ const frugal = 10
 
 // Peak is by the kernel's own high-water mark (proc_pid_status(5), VmHWM),
 // which it first sets back (proc_pid_clear_refs(5)).
-func (r Resident) Peak(_ context.Context, run func() error) (int64, error) {
+func (r ResidentMeter) Peak(_ context.Context, run func() error) (int64, error) {
 	own := r.settle()
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
 		return 0, fmt.Errorf("gpu: set the resident set's high-water mark back: %w", err)
@@ -65,7 +65,7 @@ func (r Resident) Peak(_ context.Context, run func() error) (int64, error) {
 
 // settle gives all that Go can do without back to the kernel, and tells what it
 // still holds, in bytes.
-func (r Resident) settle() int64 {
+func (r ResidentMeter) settle() int64 {
 	debug.FreeOSMemory()
 	debug.FreeOSMemory() // what a sync.Pool keeps outlives the first
 	if r.Trim != nil {

@@ -153,7 +153,7 @@ func measureHere(ctx context.Context, m *models.Model, how measuring) (_ gpu.Pro
 	if err != nil {
 		return gpu.Profile{}, exit(exitMissingPart, err)
 	}
-	o := gpu.MeasureOptions{Runtime: r, Device: how.device, Name: processorName(), Meter: gpu.Resident{Trim: ort.Trim}, Rounds: how.rounds, MemoryBytes: how.memoryBytes}
+	o := gpu.MeasureOptions{Runtime: r, Device: how.device, Name: processorName(), Meter: gpu.ResidentMeter{Trim: ort.Trim}, Rounds: how.rounds, MemoryBytes: how.memoryBytes}
 	if onGPU {
 		prober, err := nvml.Open(ctx, nvml.Options{})
 		if err != nil {
