@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -24,8 +25,9 @@ type MeasureOptions struct {
 
 const (
 	usualRounds = 8
-	// The memory of a size is the most of a few runs: the allocators' state, and
-	// so what a run adds, differs a little from one to the next.
+	// The memory of a size is the most of a few rounds, each of batches of all
+	// shapes: what an arena keeps of one shape does not always serve another, and
+	// it takes some turns until it grows no more.
 	memoryRounds = 3
 	// Quick runs are timed more often, so that their median is no chance.
 	timedAtLeast = 200 * time.Millisecond
@@ -34,35 +36,44 @@ const (
 
 // Workload makes batches of the items that a task gives its model.
 type Workload struct {
-	// Batch makes one of n items: what they cost together, in the model's unit,
-	// and what runs them.
-	Batch func(n int) (cost float64, run func(context.Context, models.Sessions) error)
+	// Batch makes batches of n items, one of each bucket, the costliest last:
+	// what that one costs, in the model's unit, and what runs them.
+	Batch func(n int) (cost float64, runs []Run)
 }
 
-// NewWorkload makes batches of the costliest bucket among some items, each
-// repeated as needed.
+// Run takes one batch through a model's sessions.
+type Run func(context.Context, models.Sessions) error
+
+// NewWorkload makes batches of items, each repeated as needed.
 func NewWorkload[In, Out any](m *models.Model, r models.Runner[In, Out], items []In) (Workload, error) {
 	if len(items) == 0 {
 		return Workload{}, fmt.Errorf("gpu: measure %s: the task gave the model nothing to do", m.Manifest.Ref())
 	}
-	costliest := slices.MaxFunc(items, func(a, b In) int { return cmp.Compare(r.Cost(a), r.Cost(b)) })
-	var members []In
+	byBucket := map[int][]In{}
 	for _, it := range items {
-		if r.Bucket(it) == r.Bucket(costliest) {
-			members = append(members, it)
-		}
+		byBucket[r.Bucket(it)] = append(byBucket[r.Bucket(it)], it)
 	}
-	slices.SortStableFunc(members, func(a, b In) int { return cmp.Compare(r.Cost(b), r.Cost(a)) })
-	return Workload{Batch: func(n int) (float64, func(context.Context, models.Sessions) error) {
-		batch, cost := make([]In, n), 0.0
-		for i := range batch {
-			batch[i] = members[i%len(members)]
-			cost += r.Cost(batch[i])
+	var buckets [][]In
+	for _, bucket := range slices.Sorted(maps.Keys(byBucket)) {
+		members := byBucket[bucket]
+		slices.SortStableFunc(members, func(a, b In) int { return cmp.Compare(r.Cost(b), r.Cost(a)) })
+		buckets = append(buckets, members)
+	}
+	slices.SortStableFunc(buckets, func(a, b []In) int { return cmp.Compare(r.Cost(a[0]), r.Cost(b[0])) })
+	return Workload{Batch: func(n int) (cost float64, runs []Run) {
+		for _, members := range buckets {
+			batch := make([]In, n)
+			cost = 0
+			for i := range batch {
+				batch[i] = members[i%len(members)]
+				cost += r.Cost(batch[i])
+			}
+			runs = append(runs, func(ctx context.Context, sessions models.Sessions) error {
+				_, err := models.RunBatch(ctx, m, r, sessions, batch)
+				return err
+			})
 		}
-		return cost, func(ctx context.Context, sessions models.Sessions) error {
-			_, err := models.RunBatch(ctx, m, r, sessions, batch)
-			return err
-		}
+		return cost, runs
 	}}, nil
 }
 
@@ -71,10 +82,12 @@ func NewWorkload[In, Out any](m *models.Model, r models.Runner[In, Out], items [
 // batch allows, with their times. It wants the device's memory for itself: no
 // other model may be open in the process, nor have been.
 //
-// rehearse is called once with the open sessions and makes a workload for each
-// of the model's tasks, of which the first is timed. A size for which the device
-// has no memory ends the sizes, without an error if there was a smaller one.
-func Measure(ctx context.Context, m *models.Model, o MeasureOptions, rehearse func(context.Context, models.Sessions) ([]Workload, error)) (p Profile, err error) {
+// rehearse is called once, while no session is open, and makes a workload for
+// each of the model's tasks, of which the first is timed. It leaves nothing in
+// the arena that the runtime's sessions share: tasks give their items in no fixed
+// order, and what an arena keeps hangs on that. A size for which the device has
+// no memory ends the sizes, without an error if there was a smaller one.
+func Measure(ctx context.Context, m *models.Model, o MeasureOptions, rehearse func(context.Context) ([]Workload, error)) (p Profile, err error) {
 	p = Profile{
 		ProfileKey: ProfileKey{SHA256: m.SHA256, Device: o.Name, Build: o.Runtime.Build(), Precision: m.Manifest.Precision},
 		Model:      m.Manifest.Ref(),
@@ -90,27 +103,19 @@ func Measure(ctx context.Context, m *models.Model, o MeasureOptions, rehearse fu
 		return p, err
 	}
 	defer func() { err = errors.Join(err, sleep()) }()
-	before, err := o.Meter.Held(ctx)
+	if err := p.measureWeights(ctx, m, o); err != nil {
+		return p, err
+	}
+	work, err := rehearse(ctx)
 	if err != nil {
 		return p, err
 	}
-	began := time.Now()
-	sessions := models.Sessions{}
+	sessions, err := openAll(ctx, m, o)
+	if err != nil {
+		return p, err
+	}
 	defer func() { err = errors.Join(err, closeAll(sessions)) }()
-	for _, name := range m.Manifest.Sessions {
-		s, err := m.Open(ctx, o.Runtime, name, o.Device)
-		if err != nil {
-			return p, err
-		}
-		sessions[name] = s
-	}
-	p.LoadSeconds = time.Since(began).Seconds()
 	open, err := o.Meter.Held(ctx)
-	if err != nil {
-		return p, err
-	}
-	p.WeightsBytes = max(1, open-before)
-	work, err := rehearse(ctx, sessions)
 	if err != nil {
 		return p, err
 	}
@@ -135,13 +140,43 @@ func Measure(ctx context.Context, m *models.Model, o MeasureOptions, rehearse fu
 	return p, nil
 }
 
+// measureWeights opens the model for the first time, and closes it: what is
+// measured later would lie in memory that something else has left.
+func (p *Profile) measureWeights(ctx context.Context, m *models.Model, o MeasureOptions) error {
+	before, err := o.Meter.Held(ctx)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	sessions, err := openAll(ctx, m, o)
+	if err != nil {
+		return err
+	}
+	p.LoadSeconds = time.Since(began).Seconds()
+	open, err := o.Meter.Held(ctx)
+	p.WeightsBytes = max(1, open-before)
+	return errors.Join(err, closeAll(sessions))
+}
+
+func openAll(ctx context.Context, m *models.Model, o MeasureOptions) (models.Sessions, error) {
+	sessions := models.Sessions{}
+	for _, name := range m.Manifest.Sessions {
+		s, err := m.Open(ctx, o.Runtime, name, o.Device)
+		if err != nil {
+			return nil, errors.Join(err, closeAll(sessions))
+		}
+		sessions[name] = s
+	}
+	return sessions, nil
+}
+
 // measureSizes measures batches of growing size. open is what the meter showed
 // when the sessions were open and had not run.
 func measureSizes(ctx context.Context, m *models.Model, o MeasureOptions, sessions models.Sessions, w Workload, weights, open int64) ([]Point, error) {
 	var points []Point
 	var runs []func() error
 	for _, n := range sizes(m.Manifest.Batch, w) {
-		cost, run := w.Batch(n)
+		cost, batches := w.Batch(n)
 		pt := Point{Items: n, Cost: cost}
 		if len(points) > 0 {
 			last := points[len(points)-1]
@@ -150,9 +185,10 @@ func measureSizes(ctx context.Context, m *models.Model, o MeasureOptions, sessio
 			}
 			pt.Bytes = last.Bytes // a larger batch never needs less
 		}
-		once := func() error { return run(ctx, sessions) }
+		var once func() error // the costliest, in the end
 		err := error(nil)
-		for i := 0; i < memoryRounds && err == nil; i++ {
+		for i := 0; i < memoryRounds*len(batches) && err == nil; i++ {
+			once = func() error { return batches[i%len(batches)](ctx, sessions) }
 			var peak int64
 			if peak, err = o.Meter.Peak(ctx, once); err == nil {
 				pt.Bytes = max(pt.Bytes, peak-open)

@@ -79,6 +79,7 @@ func (s *measuredSession) Run(_ context.Context, in map[string]models.Tensor) (m
 
 func (s *measuredSession) Close() error {
 	s.device.closed++
+	s.device.taken -= s.weights
 	return nil
 }
 
@@ -112,9 +113,9 @@ func measured(t *testing.T, total int64, b models.Batch, memory int64) (Profile,
 	var batches []int
 	r := padding{&batches}
 	o := MeasureOptions{Runtime: d, Device: "cuda:0", Name: "Tesla T4", Meter: DriverMeter{d, "GPU-1"}, Rounds: 2, MemoryBytes: memory}
-	p, err := Measure(t.Context(), m, o, func(ctx context.Context, s models.Sessions) ([]Workload, error) {
-		if len(s) != len(m.Manifest.Sessions) {
-			t.Errorf("%d sessions are open", len(s))
+	p, err := Measure(t.Context(), m, o, func(context.Context) ([]Workload, error) {
+		if d.closed != len(m.Manifest.Sessions) || len(d.opened) != d.closed+1 {
+			t.Errorf("a rehearsal with %d sessions opened and %d closed: want all but the trivial one", len(d.opened), d.closed)
 		}
 		w, err := NewWorkload(m, r, []int{3, 31, 38, 7})
 		return []Workload{w}, err

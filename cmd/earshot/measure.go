@@ -166,21 +166,36 @@ func measureHere(ctx context.Context, m *models.Model, how measuring) (_ gpu.Pro
 		}
 		o.Name, o.Meter = g.Name, gpu.DriverMeter{Prober: prober, UUID: g.UUID}
 	}
-	return gpu.Measure(ctx, m, o, func(ctx context.Context, sessions models.Sessions) ([]gpu.Workload, error) {
-		var work []gpu.Workload
-		for _, task := range tasksOf(m) {
-			r, _, err := takeThrough(ctx, m, task, sessions)
-			if err != nil {
-				return nil, err
-			}
-			w, err := r.workload()
-			if err != nil {
-				return nil, err
-			}
-			work = append(work, w)
+	return gpu.Measure(ctx, m, o, func(ctx context.Context) ([]gpu.Workload, error) { return workloads(ctx, m, how.device) })
+}
+
+// workloads takes a model through its tasks, and leaves nothing of that in the
+// arena that gpu.Measure will use.
+func workloads(ctx context.Context, m *models.Model, device string) (work []gpu.Workload, err error) {
+	r, err := ort.New(ort.Options{CUDA: device != "cpu", OwnArenas: true})
+	if err != nil {
+		return nil, exit(exitMissingPart, err)
+	}
+	sessions := models.Sessions{}
+	defer func() { err = errors.Join(err, closeSessions(sessions)) }()
+	for _, name := range m.Manifest.Sessions {
+		if sessions[name], err = m.Open(ctx, r, name, device); err != nil {
+			delete(sessions, name)
+			return nil, err
 		}
-		return work, nil
-	})
+	}
+	for _, task := range tasksOf(m) {
+		r, _, err := takeThrough(ctx, m, task, sessions)
+		if err != nil {
+			return nil, err
+		}
+		w, err := r.workload()
+		if err != nil {
+			return nil, err
+		}
+		work = append(work, w)
+	}
+	return work, nil
 }
 
 // gpuOf finds the GPU that CUDA knows as a device.
