@@ -26,9 +26,11 @@ type MeasureOptions struct {
 const (
 	usualRounds = 8
 	// The memory of a size is the most of a few rounds, each of batches of all
-	// shapes: what an arena keeps of one shape does not always serve another, and
-	// it takes some turns until it grows no more.
-	memoryRounds = 3
+	// shapes: what an arena keeps of one shape does not always serve another. There
+	// are more while the last one still took more by a share worth the time.
+	memoryRounds     = 3
+	memoryMostRounds = 8
+	memoryGrowth     = 0.005
 	// Quick runs are timed more often, so that their median is no chance.
 	timedAtLeast = 200 * time.Millisecond
 	timedAtMost  = 100 // rounds, unless more are asked for
@@ -187,12 +189,17 @@ func measureSizes(ctx context.Context, m *models.Model, o MeasureOptions, sessio
 		}
 		var once func() error // the costliest, in the end
 		err := error(nil)
-		for i := 0; i < memoryRounds*len(batches) && err == nil; i++ {
-			once = func() error { return batches[i%len(batches)](ctx, sessions) }
-			var peak int64
-			if peak, err = o.Meter.Peak(ctx, once); err == nil {
+		for round, grows := 0, true; err == nil && (round < memoryRounds || grows && round < memoryMostRounds); round++ {
+			before := pt.Bytes
+			for _, run := range batches {
+				once = func() error { return run(ctx, sessions) }
+				var peak int64
+				if peak, err = o.Meter.Peak(ctx, once); err != nil {
+					break
+				}
 				pt.Bytes = max(pt.Bytes, peak-open)
 			}
+			grows = float64(pt.Bytes-before) > memoryGrowth*float64(before)
 		}
 		if errors.Is(err, models.ErrOutOfMemory) {
 			break

@@ -41,7 +41,7 @@ func (r ResidentMeter) Held(context.Context) (int64, error) {
 
 // frugal is how much garbage Go may have during a run, in per cent of what is
 // in use: with the usual 100 a peak is mostly chance.
-const frugal = 10
+const frugal = 2
 
 // Peak is by the kernel's own high-water mark (proc_pid_status(5), VmHWM),
 // which it first sets back (proc_pid_clear_refs(5)).
