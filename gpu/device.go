@@ -15,6 +15,7 @@ type Device struct {
 	MemoryBytes  int64  // of it, or what our models may take; 0: no bound
 	ReserveBytes int64  // of it that models are not given
 	Leases       int    // batches at a time; 0: one for each core on "cpu", else 1
+	LeftOut      string // why it gets no work from the start; empty: it does
 
 	// Read tells how the device is doing (Prober.Read); nil: nobody knows, and
 	// all of its memory is ours.
@@ -52,7 +53,7 @@ func newDevice(d Device) *device {
 		Device: d,
 		ledger: NewLedger(LedgerOptions{Total: d.MemoryBytes, Reserve: d.ReserveBytes, SharedArena: d.Name == "cpu"}),
 		free:   d.leases(), residents: map[string]*resident{}, profiles: map[string]*Profile{},
-		reloads: map[string]time.Duration{}, worked: map[string]bool{},
+		reloads: map[string]time.Duration{}, worked: map[string]bool{}, out: d.LeftOut != "",
 	}
 }
 

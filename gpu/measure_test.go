@@ -83,7 +83,8 @@ func (s *measuredSession) Close() error {
 	return nil
 }
 
-func (d *measuredDevice) GPUs(context.Context) ([]GPU, error) { return nil, nil }
+func (d *measuredDevice) Devices(context.Context) ([]Hardware, error) { return nil, nil }
+func (d *measuredDevice) Watch(context.Context, func(Event)) error    { return ErrUnsupported }
 func (d *measuredDevice) Read(context.Context, string) (Reading, error) {
 	return Reading{UsedBytes: d.taken}, nil
 }
@@ -271,5 +272,27 @@ func TestTheTrivialGraphIsAModel(t *testing.T) {
 	g, err := models.ReadGraph(trivialGraph())
 	if err != nil || len(g.Inputs) != 1 || g.Inputs[0].Name != "x" || len(g.Inputs[0].Shape) != 4 || len(g.Outputs) != 1 {
 		t.Errorf("%+v, %v", g, err)
+	}
+}
+
+func TestAWorkloadHasABatchOfEachShapeTheCostliestLast(t *testing.T) {
+	var batches []int
+	w, err := NewWorkload(measuredModel(models.Batch{MaxItems: 4}), padding{&batches}, []int{31, 3, 38, 17})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cost, runs := w.Batch(3)
+	if cost != 3*40 || len(runs) != 3 { // tens, twenties and forties
+		t.Fatalf("cost %v, %d runs", cost, len(runs))
+	}
+	d := &measuredDevice{total: 1 << 40, taken: 1}
+	sessions := models.Sessions{"model.onnx": &measuredSession{device: d}}
+	for _, run := range runs {
+		if err := run(t.Context(), sessions); err != nil {
+			t.Error(err) // of two buckets in a batch, too
+		}
+	}
+	if !slices.Equal(batches, []int{3, 3, 3}) {
+		t.Errorf("batches of %d", batches)
 	}
 }

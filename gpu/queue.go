@@ -139,14 +139,11 @@ func (q *Queue[In, Out]) failed(err error) error {
 	return fmt.Errorf("gpu: model %s: %w", q.line.ref, err)
 }
 
-// padded is a runner that tells an item's cost without padding.
-type padded[In any] interface{ Length(In) float64 }
-
 func (q *Queue[In, Out]) measure(it *item, in In) (err error) {
 	defer recovered(&err)
 	it.cost, it.bucket = q.runner.Cost(in), q.runner.Bucket(in)
 	it.length = it.cost
-	if p, ok := q.runner.(padded[In]); ok {
+	if p, ok := q.runner.(models.Padder[In]); ok {
 		it.length = min(it.cost, p.Length(in))
 	}
 	if math.IsNaN(it.cost) || math.IsInf(it.cost, 0) || it.cost < 0 {

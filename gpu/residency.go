@@ -82,8 +82,7 @@ func (s *Scheduler) reload(d *device, m *models.Model) time.Duration {
 // spot is where a batch can run.
 type spot struct {
 	device   *device
-	resident *resident   // nil: the model is not open there yet
-	victims  []*resident // that are closed before
+	resident *resident // nil: the model is not open there yet
 }
 
 // chance is whether a batch can run.

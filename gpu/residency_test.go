@@ -29,7 +29,6 @@ type card struct {
 
 	mu      sync.Mutex
 	weights map[string]int64 // by the graph's content
-	arenas  map[string]int64 // likewise: the high-water mark while it is open
 	used    int64
 	others  int64
 	most    int64
@@ -38,7 +37,7 @@ type card struct {
 }
 
 func newCard(total int64, opens time.Duration) *card {
-	return &card{total: total, opens: opens, weights: map[string]int64{}, arenas: map[string]int64{}, loads: map[string]int{}}
+	return &card{total: total, opens: opens, weights: map[string]int64{}, loads: map[string]int{}}
 }
 
 func (c *card) Open(ctx context.Context, graph []byte, device string) (models.Session, error) {
@@ -297,7 +296,7 @@ func TestLiveWorkEndsTheTurnOfTheBacklog(t *testing.T) {
 		for range 400 {
 			wg.Go(func() { b.queues["busy"].Do(models.WithBacklogPriority(t.Context()), work{cost: 1}) })
 		}
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		a, err := b.queues["other"].Do(t.Context(), work{cost: 1})
 		if most := busy.takes + 300*time.Millisecond; err != nil || a.Waited > most {
 			t.Errorf("waited %v, want at most %v (%v)", a.Waited, most, err)
@@ -320,7 +319,7 @@ func TestAModelWithoutWorkStaysForAsLongAsItWouldTakeToComeBack(t *testing.T) {
 		b.queues["one"].Do(t.Context(), work{cost: 1})
 		var wg sync.WaitGroup
 		wg.Go(func() { b.queues["two"].Do(t.Context(), work{cost: 1}) })
-		time.Sleep(time.Second / 2)
+		<-time.After(time.Second / 2)
 		began := time.Now()
 		if a, err := b.queues["one"].Do(t.Context(), work{cost: 1}); err != nil || time.Since(began) > 10*time.Millisecond {
 			t.Errorf("%+v, %v", a, err)
@@ -363,7 +362,7 @@ func TestANewVersionLoadsBesideTheOld(t *testing.T) {
 		if _, err := b.queues["old"].Do(t.Context(), work{cost: 1}); !errors.Is(err, ErrClosed) {
 			t.Errorf("a closed queue took an item: %v", err)
 		}
-		time.Sleep(90 * time.Second) // one batch of the old is done, one runs
+		<-time.After(90 * time.Second) // one batch of the old is done, one runs
 		if _, err := q.Do(t.Context(), work{cost: 1}); err != nil {
 			t.Error(err)
 		}
@@ -402,7 +401,7 @@ func TestMemoryThatOthersTake(t *testing.T) {
 		c.mu.Lock()
 		c.others = 0
 		c.mu.Unlock()
-		time.Sleep(2 * readEvery)
+		<-time.After(2 * readEvery)
 		if o := all(t.Context(), b.queues["one"], items(16)...)[0]; o.Batch < 13 {
 			t.Errorf("a batch of %d with the memory back", o.Batch)
 		}
@@ -525,7 +524,7 @@ func TestADeviceThatVanishesIsLost(t *testing.T) {
 				t.Errorf("got %v", o.err)
 			}
 		}
-		if !errors.Is(b.Lost(), models.ErrDeviceLost) {
+		if device, err := b.Lost(); device != "cuda:0" || !errors.Is(err, models.ErrDeviceLost) {
 			t.Error("the scheduler does not say so")
 		}
 		b.close(t)
@@ -585,7 +584,7 @@ func TestWhateverModelsThereAre(t *testing.T) {
 			patient := time.Duration(rapid.IntRange(0, 4).Draw(rt, "patient")) * 300 * time.Millisecond
 			backlog := rapid.Bool().Draw(rt, "backlog")
 			wg.Go(func() {
-				time.Sleep(after)
+				<-time.After(after)
 				ctx := context.Background()
 				if backlog {
 					ctx = models.WithBacklogPriority(ctx)

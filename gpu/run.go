@@ -156,8 +156,7 @@ func (s *Scheduler) blame(d *device, err error) error {
 	last := true
 	if out {
 		d.out = true
-		s.metrics.out.WithLabelValues(d.Name).Set(1)
-		s.options.Log.Error("a device fails again and again: it is left out", "device", d.Name, "error", err)
+		s.leftOut(d, err)
 	}
 	for _, other := range s.devices {
 		last = last && other.out
@@ -167,6 +166,11 @@ func (s *Scheduler) blame(d *device, err error) error {
 		s.Lose(d.Name, err)
 	}
 	return err
+}
+
+func (s *Scheduler) leftOut(d *device, err error) {
+	s.metrics.out.WithLabelValues(d.Name).Set(1)
+	s.options.Log.Error("a device has failed again and again: it is left out", "device", d.Name, "error", err)
 }
 
 // shrink keeps later batches to half the cost that the device had no memory

@@ -82,6 +82,7 @@ type Scheduler struct {
 	closing    chan struct{} // closed when nothing more is taken
 	drained    chan struct{} // closed when, besides, nothing waits or runs
 	closed     bool
+	lostDevice string
 	lost       error      // why no device serves any more; nil: they do
 	turn       bool       // of the backlog, as next sees it
 	due        [2][]*lane // scratch of next
@@ -120,6 +121,10 @@ func New(o Options) *Scheduler {
 		d := newDevice(o)
 		s.devices = append(s.devices, d)
 		s.metrics.ledger(d.Name, d.ledger.Balance())
+		if d.out {
+			s.leftOut(d, errors.New(d.LeftOut))
+			continue
+		}
 		if d.Read != nil {
 			s.monitors.Go(func() { s.monitor(s.background, d) })
 		}
@@ -420,16 +425,16 @@ func (s *Scheduler) Lose(device string, err error) {
 	if !errors.Is(err, models.ErrDeviceLost) {
 		err = fmt.Errorf("%w: %w", models.ErrDeviceLost, err)
 	}
-	s.lost = fmt.Errorf("%s: %w", device, err)
+	s.lostDevice, s.lost = device, fmt.Errorf("%s: %w", device, err)
 	s.options.Log.Error("a device is lost: all work is handed back", "device", device, "error", err)
 	s.metrics.lost.WithLabelValues(device).Inc()
 	s.stopAll(s.lost)
 }
 
-// Lost is why no device serves any more, wrapping models.ErrDeviceLost; nil:
-// they do.
-func (s *Scheduler) Lost() error {
+// Lost is the device that was lost and why no device serves any more, wrapping
+// models.ErrDeviceLost; nil: they do.
+func (s *Scheduler) Lost() (device string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.lost
+	return s.lostDevice, s.lost
 }

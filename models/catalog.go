@@ -92,12 +92,14 @@ func manifests(source fs.FS) ([]string, error) {
 	return fs.Glob(source, "*/"+ManifestFile)
 }
 
-// All lists the models by name, then version.
+// All lists the models by name, then version, each in its own precision.
 func (c *Catalog) All() []*Model { return slices.Clone(c.models) }
 
-// Get finds a model: "name@version", or "name" for its newest version.
+// Get finds a model: "name@version", or "name" for its newest version, in its
+// own precision; with ":int8" behind it, in that one.
 func (c *Catalog) Get(ref string) (*Model, error) {
-	name, version, exact := strings.Cut(ref, "@")
+	which, precision, pinned := strings.Cut(ref, ":")
+	name, version, exact := strings.Cut(which, "@")
 	var best *Model
 	for _, m := range c.models {
 		if m.Manifest.Name != name || exact && strconv.Itoa(m.Manifest.Version) != version {
@@ -110,7 +112,26 @@ func (c *Catalog) Get(ref string) (*Model, error) {
 	if best == nil {
 		return nil, fmt.Errorf("models: %q: %w (has %s)", ref, ErrNoModel, strings.Join(c.refs(), ", "))
 	}
+	if pinned {
+		return best.In(precision)
+	}
 	return best, nil
+}
+
+// References are all by which Get finds a model in any of its precisions:
+// name@version, and where it is the newest version of its name, name.
+func (c *Catalog) References(m *Model) []string {
+	bare := []string{fmt.Sprintf("%s@%d", m.Manifest.Name, m.Manifest.Version)}
+	if newest, err := c.Get(m.Manifest.Name); err == nil && newest.Manifest.Version == m.Manifest.Version {
+		bare = append([]string{m.Manifest.Name}, bare...)
+	}
+	all := bare
+	for _, ref := range bare {
+		for _, p := range m.Precisions() {
+			all = append(all, ref+":"+p)
+		}
+	}
+	return all
 }
 
 func (c *Catalog) refs() []string {
@@ -219,8 +240,8 @@ func (m *mistakes) checkManifest(f *Manifest) {
 			m.add(field.path, "is missing")
 		}
 	}
-	if !slices.Contains([]string{"fp32", "fp16", "int8"}, f.Precision) {
-		m.add("precision", "want fp32, fp16 or int8, got %q", f.Precision)
+	if !slices.Contains(precisions, f.Precision) {
+		m.add("precision", "want %s, got %q", anyOf(precisions), f.Precision)
 	}
 	for _, name := range sorted(f.Files) {
 		at := "files." + name
@@ -241,18 +262,23 @@ func (m *mistakes) checkManifest(f *Manifest) {
 	}
 	m.checkPorts("inputs", f.Inputs)
 	m.checkPorts("outputs", f.Outputs)
-	if f.Batch.Alone && f.Batch.Fixed {
-		m.add("batch.alone", "with batch.fixed no item is alone")
-	}
-	if f.Batch.MaxItems < 1 {
-		m.add("batch.max_items", "want 1 or more, got %d", f.Batch.MaxItems)
-	}
-	if f.Batch.MaxCost < 0 {
-		m.add("batch.max_cost", "want 0 (no bound) or more, got %v", f.Batch.MaxCost)
-	}
+	m.checkBatch("batch", f.Batch)
+	m.checkVariants(f)
 	m.checkLabels(f)
 	if f.Frontend != nil {
 		m.checkFrontend(f.Frontend)
+	}
+}
+
+func (m *mistakes) checkBatch(path string, b Batch) {
+	if b.Alone && b.Fixed {
+		m.add(path+".alone", "with batch.fixed no item is alone")
+	}
+	if b.MaxItems < 1 {
+		m.add(path+".max_items", "want 1 or more, got %d", b.MaxItems)
+	}
+	if b.MaxCost < 0 {
+		m.add(path+".max_cost", "want 0 (no bound) or more, got %v", b.MaxCost)
 	}
 }
 
@@ -349,9 +375,10 @@ func (m *mistakes) checkFrontend(f *Frontend) {
 }
 
 func (m *mistakes) checkFiles(model *Model) {
+	places := model.Manifest.graphs()
+	graphs := map[string]Graph{}
 	for _, name := range sorted(model.Manifest.Files) {
-		session := slices.Index(model.Manifest.Sessions, name)
-		if session < 0 {
+		if !slices.ContainsFunc(places, func(p graphPlace) bool { return p.file == name }) {
 			if err := model.verifyFile(name); err != nil {
 				m.add("files."+name, "%v", err)
 			}
@@ -378,9 +405,19 @@ func (m *mistakes) checkFiles(model *Model) {
 		}
 		m.checkTypes("files."+name, "input", g.Inputs)
 		m.checkTypes("files."+name, "output", g.Outputs)
-		if session == 0 {
-			m.checkGraph("inputs", model.Manifest.Inputs, g.Inputs)
-			m.checkGraph("outputs", model.Manifest.Outputs, g.Outputs)
+		graphs[name] = g
+	}
+	for _, p := range places {
+		g, read := graphs[p.file]
+		own, ownRead := graphs[model.Manifest.Sessions[p.index]]
+		switch {
+		case !read:
+		case p.index == 0:
+			m.checkGraph(p.path("inputs"), model.Manifest.Inputs, g.Inputs)
+			m.checkGraph(p.path("outputs"), model.Manifest.Outputs, g.Outputs)
+		case p.variant != "" && ownRead:
+			m.checkSamePorts(p, "input", own.Inputs, g.Inputs)
+			m.checkSamePorts(p, "output", own.Outputs, g.Outputs)
 		}
 	}
 }

@@ -22,15 +22,33 @@ type Manifest struct {
 	Outputs   []Port            `yaml:"outputs"`
 	Frontend  *Frontend         `yaml:"frontend"` // absent: the model takes no audio features
 	Batch     Batch             `yaml:"batch"`
-	Labels    []Label           `yaml:"labels"` // of the output's last axis, in order
+	// Variants are the same model in other precisions ("int8"), each with graphs
+	// of its own. A reference pins one: name@version:int8.
+	Variants map[string]Variant `yaml:"variants"`
+	Labels   []Label            `yaml:"labels"` // of the output's last axis, in order
 	// LabelsFile is a file with the labels, in place of Labels, which Load then
 	// fills: AudioSet's class_labels_indices.csv, or one name a line.
 	LabelsFile string         `yaml:"labels_file"`
 	Params     map[string]any `yaml:"parameters"` // the task's own, decoded by DecodeParams
+
+	pinned bool // to one of Variants, whose Precision, Sessions and Batch these are
 }
 
-// Ref names a model in records and configuration: name@version.
-func (m *Manifest) Ref() string { return fmt.Sprintf("%s@%d", m.Name, m.Version) }
+// Ref names a model in records and configuration: name@version, and of a
+// variant name@version:precision.
+func (m *Manifest) Ref() string {
+	if m.pinned {
+		return fmt.Sprintf("%s@%d:%s", m.Name, m.Version, m.Precision)
+	}
+	return fmt.Sprintf("%s@%d", m.Name, m.Version)
+}
+
+// Variant is a model in another precision than its own: other graphs, all else
+// the same.
+type Variant struct {
+	Sessions []string `yaml:"sessions"` // in the place of the manifest's, one for one, with the same ports
+	Batch    *Batch   `yaml:"batch"`    // in the place of the manifest's; absent: that one
+}
 
 // Port is one input or output of a graph. A dimension is a number or a name
 // ("batch", "frames"); the name stands for any size.
@@ -86,7 +104,8 @@ type Frontend struct {
 type Model struct {
 	Manifest Manifest
 	Files    fs.FS
-	SHA256   string // of model.yaml, which holds the hashes of all other files
+	SHA256   string // of model.yaml, which holds the hashes of all other files; of a variant, of that and its precision
 
 	external map[string][]string // a graph's file -> the files with its external tensors
+	unpinned *Model              // the model whose variant this is; nil: it is none
 }

@@ -62,6 +62,14 @@ type Runner[In, Out any] interface {
 	Run(ctx context.Context, sessions Sessions, batch []In) ([]Out, error)
 }
 
+// Padder is a Runner whose items are padded to a common length. How far tells
+// what share of a model's work is for nothing. A Runner without it pads nothing.
+type Padder[In any] interface {
+	// Length is the item's own length in the unit of Cost, which is what it
+	// costs padded: at least 0, at most Cost.
+	Length(In) float64
+}
+
 // Queue gives items to a model, in batches with other episodes' items. The
 // scheduler (gpu) makes one from a Runner.
 type Queue[In, Out any] interface {

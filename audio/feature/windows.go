@@ -23,6 +23,7 @@ type Windows struct {
 type Window struct {
 	First    int       // the window's first frame, on the tape
 	From, To int       // the frames to keep answers for, on the tape: [From, To)
+	Own      int       // frames of the window that lie before the tape's end
 	LogMel   []float32 // [Frames, mels], not normalised; beyond the tape's end it is digital silence
 }
 
@@ -66,6 +67,7 @@ func (w Windows) Each(ctx context.Context, tape audio.Reader, yield func(Window)
 			out.From = 0
 		}
 		all := int((samples + int64(c.Hop) - 1) / int64(c.Hop))
+		out.Own = min(w.Frames, all-first)
 		last := ended && all <= first+w.Frames
 		if last {
 			out.To = all

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/earshot-fm/earshot/gpu"
-	"github.com/earshot-fm/earshot/gpu/nvml"
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/ort"
 )
@@ -120,6 +119,7 @@ func (a *app) benchModels(ctx context.Context, refs, devices []string, rounds in
 	if err != nil {
 		return err
 	}
+	chosen = inEachPrecision(chosen, refs)
 	catalog, err := a.loadCatalog()
 	if err != nil {
 		return err
@@ -148,7 +148,7 @@ func (a *app) benchModels(ctx context.Context, refs, devices []string, rounds in
 	}
 	var failed []error // one model that cannot be measured does not keep the others from it
 	for _, device := range devices {
-		how := measuring{device: device, rounds: rounds, memoryBytes: processor(cfg.Device).FreeBytes}
+		how := measuring{device: device, rounds: rounds, memoryBytes: processor(ctx, cfg.Device).FreeBytes}
 		if device != "cpu" {
 			how.memoryBytes = 0 // the device refuses what it has not
 		}
@@ -199,7 +199,7 @@ func (a *app) benchModels(ctx context.Context, refs, devices []string, rounds in
 // findDevices are the CPU and the GPUs that serve.
 func (b *benched) findDevices(ctx context.Context) []string {
 	devices := []string{"cpu"}
-	gpus, err := probe(ctx, func(ctx context.Context) (gpu.Prober, error) { return nvml.Open(ctx, nvml.Options{}) })
+	gpus, err := probe(ctx, newProbers().gpus)
 	if err == nil && len(gpus) > 0 {
 		err = cudaProvider()
 	}

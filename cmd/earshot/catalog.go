@@ -70,7 +70,7 @@ func (c *config) spec(catalog *models.Catalog) (*dag.Spec, error) {
 	byTask := map[string][]string{}
 	for _, m := range catalog.All() {
 		for _, task := range tasksOf(m) {
-			byTask[task] = append(byTask[task], m.Manifest.Name, m.Manifest.Ref())
+			byTask[task] = append(byTask[task], catalog.References(m)...)
 		}
 	}
 	v := enrich.Vocabulary(byTask)

@@ -41,9 +41,12 @@ type modelsConfig struct {
 }
 
 type deviceConfig struct {
-	Leases      int           `yaml:"leases"`       // batches that run at a time; 0: one a core
-	MemoryBytes int64         `yaml:"memory_bytes"` // for models; 0: no bound
-	BatchWait   time.Duration `yaml:"batch_wait"`   // how long an item may wait for its batch to fill
+	Kind         string        `yaml:"kind"`          // auto: GPUs where they serve, else the CPU; cpu; cuda
+	GPUs         []string      `yaml:"gpus"`          // UUIDs of those to use; none: all of the first one's kind
+	Leases       int           `yaml:"leases"`        // batches that run at a time on a device; 0: one a core, one on a GPU
+	MemoryBytes  int64         `yaml:"memory_bytes"`  // of each device, for models; 0: what the cgroup or the machine, or the GPU, has beside other users
+	ReserveBytes int64         `yaml:"reserve_bytes"` // of that, for what is not foreseen; 0: a twentieth, a GiB at most
+	BatchWait    time.Duration `yaml:"batch_wait"`    // how long a live item may wait for its batch to fill; one of the backlog ten times as long
 }
 
 type fetchConfig struct {
@@ -74,7 +77,7 @@ type workerConfig struct {
 func defaultConfig() config {
 	return config{
 		Generation: 1,
-		Device:     deviceConfig{BatchWait: 5 * time.Millisecond},
+		Device:     deviceConfig{Kind: devicesAuto, BatchWait: 5 * time.Millisecond},
 		Fetch:      fetchConfig{MaxBytes: 2 << 30, Timeout: 30 * time.Minute, Contact: "https://github.com/earshot-fm/earshot", MaxDuration: 24 * time.Hour},
 		Worker:     workerConfig{Slots: 4, Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
 	}
@@ -84,6 +87,12 @@ func defaultConfig() config {
 func (a *app) loadConfig() (config, error) {
 	c, err := a.readConfig()
 	c.chosen = a.models
+	if a.devicesKind != "" {
+		if !knownDevices(a.devicesKind) {
+			return c, exit(exitUsage, fmt.Errorf("--devices %q: want auto, cpu or cuda", a.devicesKind))
+		}
+		c.Device.Kind = a.devicesKind
+	}
 	c.added, _ = a.addedModels() // without a home there is none, which is told where a state is needed
 	return c, err
 }
@@ -118,11 +127,17 @@ func (c *config) check() error {
 	if c.Generation < 1 {
 		bad("generation", "%d: want 1 or more", c.Generation)
 	}
+	if !knownDevices(c.Device.Kind) {
+		bad("device.kind", "%q: want auto, cpu or cuda", c.Device.Kind)
+	}
 	if c.Device.Leases < 0 {
-		bad("device.leases", "%d: want 0 (one a core) or more", c.Device.Leases)
+		bad("device.leases", "%d: want 0 (one a core, one on a GPU) or more", c.Device.Leases)
+	}
+	if c.Device.ReserveBytes < 0 {
+		bad("device.reserve_bytes", "%d: want 0 (a twentieth) or more", c.Device.ReserveBytes)
 	}
 	if c.Device.MemoryBytes < 0 {
-		bad("device.memory_bytes", "%d: want 0 (no bound) or more", c.Device.MemoryBytes)
+		bad("device.memory_bytes", "%d: want 0 (all there is) or more", c.Device.MemoryBytes)
 	}
 	if c.Device.BatchWait < 0 || c.Device.BatchWait > time.Minute {
 		bad("device.batch_wait", "%v: want up to a minute", c.Device.BatchWait)

@@ -36,6 +36,7 @@ func newDemo(a *app) *cobra.Command {
 		},
 	}
 	a.modelsFlag(c)
+	a.devicesFlag(c)
 	c.Flags().StringVar(&sample, "sample", "sample", "folder of the sample: feed/ and truth/")
 	c.Flags().StringVar(&out, "out", "demo-out", "folder for what the demo leaves")
 	return c
@@ -71,7 +72,7 @@ func (a *app) demo(ctx context.Context, sample, out string) (err error) {
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	cfg.Fetch.AllowPrivate = append(cfg.Fetch.AllowPrivate, "127.0.0.0/8")
-	p, err := openPipeline(ctx, cfg, out)
+	p, err := a.openPipeline(ctx, cfg, out)
 	if err != nil {
 		return err
 	}

@@ -5,17 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/earshot-fm/earshot/gpu"
+	cpu "github.com/earshot-fm/earshot/gpu/host" // "host" is a type of this package
 	"github.com/earshot-fm/earshot/gpu/nvml"
 	"github.com/earshot-fm/earshot/models/ort"
 )
@@ -95,7 +93,7 @@ func (a *app) devices(ctx context.Context, want string, c deviceConfig, open fun
 	default:
 		return exit(exitUsage, fmt.Errorf("--devices %q: want auto, cpu or cuda", want))
 	}
-	all := shownDevices{Devices: []shownDevice{processor(c)}, Notes: []string{}}
+	all := shownDevices{Devices: []shownDevice{processor(ctx, c)}, Notes: []string{}}
 	var missing error
 	if want != "cpu" {
 		gpus, err := probe(ctx, open)
@@ -173,16 +171,15 @@ func (d *shownDevice) state() string {
 }
 
 // processor is the CPU as a device.
-func processor(c deviceConfig) shownDevice {
-	d := shownDevice{Device: "cpu", Name: processorName(), Cores: runtime.GOMAXPROCS(0), Limit: "machine"}
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) == nil {
-		d.TotalBytes = int64(info.Totalram) * int64(info.Unit)
+func processor(ctx context.Context, c deviceConfig) shownDevice {
+	d := shownDevice{Name: runtime.GOARCH, Limit: "machine"}
+	found, err := probe(ctx, func(ctx context.Context) (gpu.Prober, error) { return cpu.Open(ctx, cpu.Options{}) })
+	if err != nil {
+		d.Fault = err.Error()
+	} else {
+		d = found[0]
 	}
-	d.FreeBytes = available()
-	if limit, err := memlimit.FromCgroup(); err == nil && limit > 0 && int64(limit) < d.TotalBytes {
-		d.TotalBytes, d.Limit = int64(limit), "cgroup"
-	}
+	d.Device, d.UUID, d.Busy, d.Cores = "cpu", "", 0, runtime.GOMAXPROCS(0) // it is busy with this command
 	if c.MemoryBytes > 0 && c.MemoryBytes < d.TotalBytes {
 		d.TotalBytes, d.Limit = c.MemoryBytes, "configuration"
 	}
@@ -190,29 +187,7 @@ func processor(c deviceConfig) shownDevice {
 	return d
 }
 
-func processorName() string {
-	b, _ := os.ReadFile("/proc/cpuinfo") // elsewhere than on Linux it has no name
-	for line := range strings.Lines(string(b)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}
-
-// available is the memory that can be had without swapping, in bytes.
-func available() int64 {
-	b, _ := os.ReadFile("/proc/meminfo")
-	for line := range strings.Lines(string(b)) {
-		var kilobytes int64
-		if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kilobytes); n == 1 {
-			return kilobytes << 10
-		}
-	}
-	return 0
-}
-
-// probe asks the driver for its GPUs and how they are doing. One that cannot
+// probe asks the driver for its devices and how they are doing. One that cannot
 // be read is listed with the reason.
 func probe(ctx context.Context, open func(context.Context) (gpu.Prober, error)) (_ []shownDevice, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probePatience)
@@ -222,17 +197,14 @@ func probe(ctx context.Context, open func(context.Context) (gpu.Prober, error)) 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	gpus, err := p.GPUs(ctx)
+	found, err := p.Devices(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var out []shownDevice
-	for _, g := range gpus {
-		d := shownDevice{Name: g.Name, UUID: g.UUID, PCI: g.PCI, Driver: g.Driver, Capability: g.Capability, TotalBytes: g.TotalBytes}
-		if g.CUDA >= 0 {
-			d.Device = fmt.Sprintf("cuda:%d", g.CUDA)
-		}
-		r, err := p.Read(ctx, g.UUID)
+	for _, h := range found {
+		d := shownDevice{Device: h.Device, Name: h.Name, UUID: h.UUID, PCI: h.PCI, Driver: h.Driver, Capability: h.Capability, TotalBytes: h.TotalBytes, Limit: h.Limit}
+		r, err := p.Read(ctx, h.UUID)
 		if err != nil {
 			d.Fault = err.Error()
 		}

@@ -15,10 +15,10 @@ import (
 // prober has two GPUs, of which one cannot be read.
 type prober struct{ closed int }
 
-func (p *prober) GPUs(context.Context) ([]gpu.GPU, error) {
-	return []gpu.GPU{
-		{UUID: "GPU-1", Name: "Tesla T4", PCI: "00000000:00:1E.0", Driver: "580.65.06", Capability: "7.5", TotalBytes: 15 << 30, CUDA: 0},
-		{UUID: "GPU-2", Name: "Tesla T4", PCI: "00000000:00:1F.0", Driver: "580.65.06", TotalBytes: 15 << 30, CUDA: -1},
+func (p *prober) Devices(context.Context) ([]gpu.Hardware, error) {
+	return []gpu.Hardware{
+		{UUID: "GPU-1", Name: "Tesla T4", PCI: "00000000:00:1E.0", Driver: "580.65.06", Capability: "7.5", TotalBytes: 15 << 30, Device: "cuda:0"},
+		{UUID: "GPU-2", Name: "Tesla T4", PCI: "00000000:00:1F.0", Driver: "580.65.06", TotalBytes: 15 << 30},
 	}, nil
 }
 
@@ -31,6 +31,8 @@ func (p *prober) Read(_ context.Context, uuid string) (gpu.Reading, error) {
 		Others: []gpu.Process{{PID: 7, Bytes: 2 << 30}}, Busy: .5, Celsius: 70, Watts: 65, Throttled: []string{"thermal"},
 	}, nil
 }
+
+func (p *prober) Watch(context.Context, func(gpu.Event)) error { return gpu.ErrUnsupported }
 
 func (p *prober) Close() error {
 	p.closed++
@@ -85,7 +87,7 @@ func TestDevices(t *testing.T) {
 			if err := json.Unmarshal(out.Bytes(), &all); err != nil || len(all.Devices) != 1+c.gpus {
 				t.Fatalf("%v in\n%s", err, out.String())
 			}
-			if cpu := all.Devices[0]; cpu.Device != "cpu" || cpu.TotalBytes != 1<<30 || cpu.Limit != "configuration" || cpu.Cores < 1 {
+			if cpu := all.Devices[0]; cpu.Device != "cpu" || cpu.TotalBytes != 1<<30 || cpu.Limit != "configuration" || cpu.Cores < 1 || cpu.UUID != "" {
 				t.Errorf("the CPU: %+v", cpu)
 			}
 			if c.gpus > 0 && p.closed != 2 {

@@ -73,7 +73,7 @@ to a folder.`,
 				events[i] = ev
 			}
 			cfg.Fetch.LocalFiles = true // whoever names a file here may read it
-			p, err := openPipeline(cmd.Context(), cfg, state)
+			p, err := a.openPipeline(cmd.Context(), cfg, state)
 			if err != nil {
 				return err
 			}
@@ -112,6 +112,7 @@ to a folder.`,
 		},
 	}
 	a.modelsFlag(c)
+	a.devicesFlag(c)
 	f := c.Flags()
 	f.StringVar(&o.out, "out", "", "folder for records, transcripts and previews")
 	f.StringVar(&o.title, "title", "", "the episode's title (default: the file's name)")

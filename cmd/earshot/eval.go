@@ -42,6 +42,7 @@ whole) is that of the work.`,
 		RunE: func(cmd *cobra.Command, dirs []string) error { return a.eval(cmd.Context(), dirs[0]) },
 	}
 	a.modelsFlag(c)
+	a.devicesFlag(c)
 	return c
 }
 
@@ -81,7 +82,7 @@ func (a *app) eval(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(state)) }()
-	p, err := openPipeline(ctx, cfg, state)
+	p, err := a.openPipeline(ctx, cfg, state)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func newExplain(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := openPipeline(cmd.Context(), cfg, state)
+			p, err := a.openPipeline(cmd.Context(), cfg, state)
 			if err != nil {
 				return err
 			}
@@ -54,6 +54,7 @@ func newExplain(a *app) *cobra.Command {
 		},
 	}
 	a.modelsFlag(c)
+	a.devicesFlag(c)
 	return c
 }
 

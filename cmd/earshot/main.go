@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -30,7 +31,7 @@ func main() {
 
 // run executes one command line and returns its exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	a := &app{out: stdout, err: stderr}
+	a := &app{out: stdout, err: stderr, probers: newProbers()}
 	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -90,13 +91,24 @@ func exit(code int, err error) error {
 type app struct {
 	out, err io.Writer
 
-	configPath string
-	models     []string // --models
-	state      string
-	format     string // "text" or "json"
-	verbose    bool
-	profile    string
-	profiling  *os.File
+	configPath  string
+	models      []string // --models
+	devicesKind string   // --devices
+	state       string
+	format      string // "text" or "json"
+	verbose     bool
+	profile     string
+	profiling   *os.File
+	probers     probers
+}
+
+// log is where commands say what happens beside their output.
+func (a *app) log() *slog.Logger {
+	level := slog.LevelWarn
+	if a.verbose {
+		level = slog.LevelInfo
+	}
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
 }
 
 func newRoot(a *app) *cobra.Command {

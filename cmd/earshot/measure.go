@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,7 +19,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/earshot-fm/earshot/gpu"
-	"github.com/earshot-fm/earshot/gpu/nvml"
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/ort"
 	"github.com/earshot-fm/earshot/models/pack"
@@ -29,9 +28,6 @@ import (
 // again with: models share an arena, so that what one of them needs shows only
 // in a process that ran no other.
 const measureCommand = "measure-model"
-
-// profilesPath is where measured profiles are kept for the next start.
-func profilesPath(state string) string { return filepath.Join(state, "profiles.json") }
 
 // measuring says how a model is measured.
 type measuring struct {
@@ -153,18 +149,23 @@ func measureHere(ctx context.Context, m *models.Model, how measuring) (_ gpu.Pro
 	if err != nil {
 		return gpu.Profile{}, exit(exitMissingPart, err)
 	}
-	o := gpu.MeasureOptions{Runtime: r, Device: how.device, Name: processorName(), Meter: gpu.ResidentMeter{Trim: ort.Trim}, Rounds: how.rounds, MemoryBytes: how.memoryBytes}
+	open := newProbers()
+	driver := open.cpu
 	if onGPU {
-		prober, err := nvml.Open(ctx, nvml.Options{})
-		if err != nil {
-			return gpu.Profile{}, exit(exitMissingPart, err)
-		}
-		defer func() { err = errors.Join(err, prober.Close()) }()
-		g, err := gpuOf(ctx, prober, how.device)
-		if err != nil {
-			return gpu.Profile{}, err
-		}
-		o.Name, o.Meter = g.Name, gpu.DriverMeter{Prober: prober, UUID: g.UUID}
+		driver = open.gpus
+	}
+	prober, err := driver(ctx)
+	if err != nil {
+		return gpu.Profile{}, exit(exitMissingPart, err)
+	}
+	defer func() { err = errors.Join(err, prober.Close()) }()
+	hardware, err := hardwareOf(ctx, prober, how.device)
+	if err != nil {
+		return gpu.Profile{}, err
+	}
+	o := gpu.MeasureOptions{Runtime: r, Device: how.device, Name: hardware.Name, Meter: gpu.ResidentMeter{Trim: ort.Trim}, Rounds: how.rounds, MemoryBytes: how.memoryBytes}
+	if onGPU {
+		o.Meter = gpu.DriverMeter{Prober: prober, UUID: hardware.UUID}
 	}
 	return gpu.Measure(ctx, m, o, func(ctx context.Context) ([]gpu.Workload, error) { return workloads(ctx, m, how.device) })
 }
@@ -198,16 +199,15 @@ func workloads(ctx context.Context, m *models.Model, device string) (work []gpu.
 	return work, nil
 }
 
-// gpuOf finds the GPU that CUDA knows as a device.
-func gpuOf(ctx context.Context, p gpu.Prober, device string) (gpu.GPU, error) {
-	all, err := p.GPUs(ctx)
+// hardwareOf finds what a driver knows of a device.
+func hardwareOf(ctx context.Context, p gpu.Prober, device string) (gpu.Hardware, error) {
+	all, err := p.Devices(ctx)
 	if err != nil {
-		return gpu.GPU{}, err
+		return gpu.Hardware{}, err
 	}
-	for _, g := range all {
-		if g.CUDA >= 0 && fmt.Sprintf("cuda:%d", g.CUDA) == device {
-			return g, nil
-		}
+	i := slices.IndexFunc(all, func(h gpu.Hardware) bool { return h.Device == device })
+	if i < 0 {
+		return gpu.Hardware{}, exit(exitUsage, fmt.Errorf("no device %q: see `earshot devices`", device))
 	}
-	return gpu.GPU{}, exit(exitUsage, fmt.Errorf("no device %q: see `earshot devices`", device))
+	return all[i], nil
 }

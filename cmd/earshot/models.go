@@ -29,9 +29,9 @@ func newModels(a *app) *cobra.Command {
 				return a.json(modelList(catalog))
 			}
 			t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(t, "MODEL\tTASK\tFAMILY\tPRECISION\tLANGUAGES\tLICENCE")
+			fmt.Fprintln(t, "MODEL\tTASK\tFAMILY\tPRECISION\tBATCH\tLANGUAGES\tLICENCE")
 			for _, m := range modelList(catalog) {
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Model, m.Task, m.Family, m.Precision, few(m.Languages, 8), m.Licence)
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Model, m.Task, m.Family, m.Precision, m.batch(), few(m.Languages, 8), m.Licence)
 			}
 			return t.Flush()
 		},
@@ -46,12 +46,15 @@ A graph that takes features is run on noise of its declared shapes. Then the
 model's task is done for two fixed episodes of half a minute by the runner that
 the pipeline uses, and the items that came of it are run again: in batches, and,
 where the runner gives the place of an item that is done to another, in places
-that others have left.`,
+that others have left.
+
+A model is run in each of its precisions; name@version:int8 is one of them alone.`,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			chosen, err := a.chooseModels(refs)
 			if err != nil {
 				return err
 			}
+			chosen = inEachPrecision(chosen, refs)
 			runtime, err := ort.New(ort.Options{})
 			if err != nil {
 				return exit(exitMissingPart, err)
@@ -148,22 +151,51 @@ func (a *app) chooseModels(refs []string) ([]*models.Model, error) {
 	return chosen, nil
 }
 
-// listedModel is a model in models list's JSON.
+// inEachPrecision is each model in all its precisions, but for those whose
+// reference pins one. refs are the models' own, or there are none.
+func inEachPrecision(chosen []*models.Model, refs []string) []*models.Model {
+	var all []*models.Model
+	for i, m := range chosen {
+		if i < len(refs) && strings.Contains(refs[i], ":") {
+			all = append(all, m)
+			continue
+		}
+		all = append(all, m.All()...)
+	}
+	return all
+}
+
+// listedModel is a model, in one of its precisions, in models list's JSON.
 type listedModel struct {
-	Model     string   `json:"model"` // name@version
-	Task      string   `json:"task"`
-	Family    string   `json:"family"`
-	Precision string   `json:"precision"`
-	Languages []string `json:"languages,omitempty"`
-	Licence   string   `json:"licence"`
-	SHA256    string   `json:"sha256"`
+	Model      string   `json:"model"` // name@version, of a variant name@version:precision
+	Task       string   `json:"task"`
+	Family     string   `json:"family"`
+	Precision  string   `json:"precision"`
+	Precisions []string `json:"precisions"` // that there are of the model, its own first
+	BatchItems int      `json:"batch_items"`
+	BatchFixed bool     `json:"batch_fixed"` // it always runs with so many items
+	Languages  []string `json:"languages,omitempty"`
+	Licence    string   `json:"licence"`
+	SHA256     string   `json:"sha256"`
+}
+
+func listed(m *models.Model) listedModel {
+	f := &m.Manifest
+	return listedModel{f.Ref(), f.Task, f.Family, f.Precision, m.Precisions(), f.Batch.MaxItems, f.Batch.Fixed, f.Languages, f.Licence, m.SHA256}
+}
+
+// batch says how many items run together.
+func (m listedModel) batch() string {
+	if m.BatchFixed {
+		return fmt.Sprintf("always %d", m.BatchItems)
+	}
+	return fmt.Sprintf("up to %d", m.BatchItems)
 }
 
 func modelList(c *models.Catalog) []listedModel {
 	var out []listedModel
-	for _, m := range c.All() {
-		f := m.Manifest
-		out = append(out, listedModel{f.Ref(), f.Task, f.Family, f.Precision, f.Languages, f.Licence, m.SHA256})
+	for _, m := range inEachPrecision(c.All(), nil) {
+		out = append(out, listed(m))
 	}
 	return out
 }

@@ -144,9 +144,9 @@ func (a *app) addModel(ctx context.Context, from string, o addition) (err error)
 		return err
 	}
 	if a.format == "json" {
-		return a.json(listedModel{m.Manifest.Ref(), m.Manifest.Task, m.Manifest.Family, m.Manifest.Precision, m.Manifest.Languages, m.Manifest.Licence, m.SHA256})
+		return a.json(listed(m))
 	}
-	fmt.Fprintf(a.out, "%s: added to %s (%s, family %s, licence %s)\n", m.Manifest.Ref(), place, m.Manifest.Task, m.Manifest.Family, m.Manifest.Licence)
+	fmt.Fprintf(a.out, "%s: added to %s (%s, family %s, %s, licence %s)\n", m.Manifest.Ref(), place, m.Manifest.Task, m.Manifest.Family, strings.Join(m.Precisions(), " and "), m.Manifest.Licence)
 	fmt.Fprintf(a.out, "check it: earshot models verify --models %s\nuse it:   earshot enrich --models %s FILE, or graph.nodes.%s.model: %s\n", place, place, m.Manifest.Task, m.Manifest.Name)
 	return nil
 }

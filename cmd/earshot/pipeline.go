@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -21,7 +22,6 @@ import (
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/gpu"
 	"github.com/earshot-fm/earshot/models"
-	"github.com/earshot-fm/earshot/models/ort"
 	"github.com/earshot-fm/earshot/workers/index/sqlite"
 	"github.com/earshot-fm/earshot/workers/origin"
 	"github.com/earshot-fm/earshot/workers/origin/bucket"
@@ -54,6 +54,7 @@ type pipeline struct {
 	config    config
 	layout    layout
 	catalog   *models.Catalog
+	hardware  *hardware
 	scheduler *gpu.Scheduler
 	index     *sqlite.Index
 	origin    *origin.Origin
@@ -65,7 +66,7 @@ type pipeline struct {
 }
 
 // openPipeline opens all parts. The caller closes the pipeline.
-func openPipeline(ctx context.Context, c config, state string) (_ *pipeline, err error) {
+func (a *app) openPipeline(ctx context.Context, c config, state string) (_ *pipeline, err error) {
 	p := &pipeline{config: c, layout: c.layout(state), metrics: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
@@ -86,9 +87,8 @@ func openPipeline(ctx context.Context, c config, state string) (_ *pipeline, err
 	if err != nil {
 		return nil, exit(exitUsage, err)
 	}
-	runtime, err := ort.New(ort.Options{})
-	if err != nil {
-		return nil, exit(exitMissingPart, err)
+	if err := p.openDevices(ctx, state, a.log(), a.probers); err != nil {
+		return nil, err
 	}
 	decoder, err := codec.NewDecoder(codec.Options{MaxDuration: c.Fetch.MaxDuration})
 	if err != nil {
@@ -98,13 +98,6 @@ func openPipeline(ctx context.Context, c config, state string) (_ *pipeline, err
 	if err != nil {
 		return nil, exit(exitMissingPart, err)
 	}
-	p.scheduler = gpu.New(gpu.Options{
-		Runtime:    runtime,
-		Devices:    []gpu.Device{{Name: "cpu", MemoryBytes: c.Device.MemoryBytes, Leases: c.Device.Leases}},
-		MaxWait:    c.Device.BatchWait,
-		Registerer: p.metrics,
-	})
-	p.closers = append(p.closers, p.scheduler.Close)
 	if p.store, err = p.openStore(ctx); err != nil {
 		return nil, err
 	}
@@ -122,7 +115,7 @@ func openPipeline(ctx context.Context, c config, state string) (_ *pipeline, err
 		Announce: announcing{p.layout.announced},
 	}
 	identities := map[string]string{"decode": decoder.Build(), "preview": encoder.Build()}
-	if err := p.tasks(spec, runtime, &ports, identities); err != nil {
+	if err := p.tasks(spec, &ports, identities); err != nil {
 		return nil, exit(exitUsage, err)
 	}
 	p.enricher, err = enrich.New(enrich.Options{
@@ -135,6 +128,40 @@ func openPipeline(ctx context.Context, c config, state string) (_ *pipeline, err
 		Scratch:    p.layout.scratch,
 	})
 	return p, err
+}
+
+// openDevices finds what models run on, and makes the scheduler over it.
+func (p *pipeline) openDevices(ctx context.Context, state string, log *slog.Logger, open probers) error {
+	c := p.config.Device
+	losses, err := gpu.OpenLosses(lossesPath(state))
+	if err != nil {
+		log.Warn("devices that were lost are not known", "error", err)
+	}
+	p.hardware, err = openHardware(ctx, c, open, func(uuid string) string {
+		until, reason, out := losses.LeftOut(uuid, time.Now())
+		if !out {
+			return ""
+		}
+		return fmt.Sprintf("it was lost again and again (%s), and is tried again from %s", reason, until.Local().Format(time.DateTime))
+	})
+	if err != nil {
+		return err
+	}
+	for _, note := range p.hardware.notes {
+		log.Info(note)
+	}
+	p.scheduler = gpu.New(gpu.Options{
+		Runtime:     p.hardware.runtime,
+		Devices:     p.hardware.devices,
+		Profiles:    openProfiles(state, log),
+		MaxWait:     c.BatchWait,
+		BacklogWait: 10 * c.BatchWait,
+		Registerer:  p.metrics,
+		Log:         log,
+	})
+	g := startGuard(p.hardware, p.scheduler, losses, log, p.metrics)
+	p.closers = append(p.closers, g.close, p.scheduler.Close)
+	return nil
 }
 
 func (p *pipeline) openStore(ctx context.Context) (*artifact.Store, error) {

@@ -38,7 +38,7 @@ const cardLines = 12
 func (a *app) describe(m *models.Model) (*shownModel, error) {
 	f := m.Manifest
 	s := &shownModel{
-		listedModel: listedModel{f.Ref(), f.Task, f.Family, f.Precision, f.Languages, f.Licence, m.SHA256},
+		listedModel: listed(m),
 		Sessions:    f.Sessions, Inputs: f.Inputs, Outputs: f.Outputs, Nodes: []string{}, manifest: f,
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Files)) {
@@ -85,8 +85,9 @@ func (s *shownModel) print(w io.Writer) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-11s%s\n", name, fmt.Sprintf(format, args...))
 	}
-	line("model", "%s (model.yaml %.12s)", s.Model, s.SHA256)
-	line("task", "%s, family %s, %s", s.Task, s.Family, s.Precision)
+	line("model", "%s (sha256 %.12s)", s.Model, s.SHA256)
+	line("task", "%s, family %s", s.Task, s.Family)
+	line("precision", "%s", s.precisions())
 	line("licence", "%s", s.Licence)
 	line("languages", "%s", cmp.Or(few(s.Languages, 30), "–"))
 	line("nodes", "%s", cmp.Or(strings.Join(s.Nodes, ", "), "none in the graph in force"))
@@ -103,7 +104,7 @@ func (s *shownModel) print(w io.Writer) error {
 	if f := s.manifest.Frontend; f != nil {
 		line("front end", "%s, %d mel channels", f.Kind, f.Mels)
 	}
-	line("batch", "up to %d items", s.manifest.Batch.MaxItems)
+	line("batch", "%s items", s.batch())
 	if len(s.Labels) > 0 {
 		line("labels", "%d: %s", len(s.Labels), strings.Join(s.Labels[:min(len(s.Labels), 20)], ", "))
 	}
@@ -112,6 +113,21 @@ func (s *shownModel) print(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// precisions are that of the model, and by which references the others are had.
+func (s *shownModel) precisions() string {
+	bare, _, _ := strings.Cut(s.Model, ":")
+	var others []string
+	for _, p := range s.Precisions {
+		if p != s.Precision {
+			others = append(others, fmt.Sprintf("%s:%s", bare, p))
+		}
+	}
+	if len(others) == 0 {
+		return s.Precision
+	}
+	return fmt.Sprintf("%s (also %s)", s.Precision, strings.Join(others, ", "))
 }
 
 func first(i int, name string) string {

@@ -52,7 +52,7 @@ second signal ends at once; nothing is lost by that either.`,
 				return exit(exitUsage, err)
 			}
 			cfg.Fetch.LocalFiles = cfg.Fetch.LocalFiles || localFiles
-			p, err := openPipeline(ctx, cfg, state)
+			p, err := a.openPipeline(ctx, cfg, state)
 			if err != nil {
 				return err
 			}
@@ -67,6 +67,7 @@ second signal ends at once; nothing is lost by that either.`,
 		},
 	}
 	a.modelsFlag(c)
+	a.devicesFlag(c)
 	f := c.Flags()
 	f.StringArrayVar(&feeds, "feed", nil, "address of an RSS feed to poll; may be repeated")
 	f.BoolVar(&untilEmpty, "until-empty", false, "end when the queue is empty (and each feed was polled once)")
@@ -86,11 +87,7 @@ type streamer struct {
 }
 
 func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
-	level := slog.LevelWarn
-	if s.app.verbose {
-		level = slog.LevelInfo
-	}
-	log := slog.New(slog.NewTextHandler(s.app.err, &slog.HandlerOptions{Level: level}))
+	log := s.app.log()
 	poller, err := s.poller(feeds, log)
 	if err != nil {
 		return exit(exitUsage, err)

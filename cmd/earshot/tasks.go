@@ -18,7 +18,7 @@ import (
 
 // tasks gives every node that runs a model its port, and adds the model's
 // identity to the node's.
-func (p *pipeline) tasks(spec *dag.Spec, runtime models.Runtime, ports *enrich.Ports, identities map[string]string) error {
+func (p *pipeline) tasks(spec *dag.Spec, ports *enrich.Ports, identities map[string]string) error {
 	for _, n := range spec.Nodes {
 		if n.Model == "" || !n.Enabled {
 			continue
@@ -30,7 +30,7 @@ func (p *pipeline) tasks(spec *dag.Spec, runtime models.Runtime, ports *enrich.P
 		if err != nil {
 			return fmt.Errorf("config: graph.nodes.%s.model: %w", n.Name, err)
 		}
-		identities[n.Name] = fmt.Sprintf("%s %s %s cpu", m.Manifest.Ref(), m.SHA256, runtime.Build())
+		identities[n.Name] = fmt.Sprintf("%s %s %s %s", m.Manifest.Ref(), m.SHA256, p.hardware.runtime.Build(), p.hardware.class)
 	}
 	return nil
 }

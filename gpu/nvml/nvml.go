@@ -4,13 +4,13 @@
 package nvml
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
@@ -23,15 +23,23 @@ import (
 type Options struct {
 	NVML nvml.Interface           // nil: libnvidia-ml.so.1
 	CUDA func() ([]string, error) // UUIDs in CUDA's order; nil: asks libcuda.so.1
+	Now  func() time.Time         // of events; nil: time.Now
 }
 
-// Prober asks NVML. One call is under way at a time: NVML serialises them
-// anyway, and one that hangs must not take a goroutine for each that follows.
+// Prober asks NVML. One call is under way at a time, beside the waits for
+// events: NVML serialises them anyway, and one that hangs must not take a
+// goroutine for each that follows.
 type Prober struct {
-	lib     nvml.Interface
-	gpus    []gpu.GPU
-	handles map[string]nvml.Device // by UUID
-	turn    chan struct{}          // holds one element: whoever takes it may call NVML
+	lib   nvml.Interface
+	now   func() time.Time
+	found []device      // by PCI address
+	turn  chan struct{} // holds one element: whoever takes it may call NVML
+
+	closing, closed chan struct{} // closed when Close begins, and when it is done
+	closeErr        error
+
+	mu        sync.Mutex
+	listeners map[chan struct{}]bool // of Watch; each is closed when its goroutine has ended
 }
 
 var _ gpu.Prober = (*Prober)(nil)
@@ -45,13 +53,19 @@ func Open(ctx context.Context, o Options) (*Prober, error) {
 	if o.CUDA == nil {
 		o.CUDA = cudaUUIDs
 	}
-	p := &Prober{lib: o.NVML, turn: make(chan struct{}, 1), handles: map[string]nvml.Device{}}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	p := &Prober{lib: o.NVML, now: o.Now, turn: make(chan struct{}, 1), closing: make(chan struct{}), closed: make(chan struct{}), listeners: map[chan struct{}]bool{}}
 	p.turn <- struct{}{}
 	err := p.call(ctx, func() error {
 		if r := p.lib.Init(); r != nvml.SUCCESS {
 			return failed("start NVML", r)
 		}
 		err := p.find(o.CUDA)
+		if err == nil && ctx.Err() != nil {
+			err = noAnswer(ctx) // nobody waits for it any more
+		}
 		if err != nil {
 			p.lib.Shutdown()
 		}
@@ -63,15 +77,54 @@ func Open(ctx context.Context, o Options) (*Prober, error) {
 	return p, nil
 }
 
-// call runs f on a goroutine of its own, since NVML hangs where a GPU does,
-// and nothing ends a C call. When ctx ends first the call is left behind, and
-// keeps the turn until it returns.
-func (p *Prober) call(ctx context.Context, f func() error) error {
+func noAnswer(ctx context.Context) error {
+	return fmt.Errorf("%w (%w)", gpu.ErrNoAnswer, context.Cause(ctx))
+}
+
+// usable tells whether a call may be made.
+func (p *Prober) usable(ctx context.Context) error {
+	select {
+	case <-p.closing:
+		return gpu.ErrProberClosed
+	default:
+	}
+	if ctx.Err() != nil {
+		return noAnswer(ctx)
+	}
+	return nil
+}
+
+// take waits for the turn, which whoever has it puts back.
+func (p *Prober) take(ctx context.Context) error {
+	if err := p.usable(ctx); err != nil {
+		return err
+	}
 	select {
 	case <-p.turn:
+	case <-p.closing:
+		return gpu.ErrProberClosed
 	case <-ctx.Done():
-		return fmt.Errorf("%w (%w)", gpu.ErrNoAnswer, context.Cause(ctx))
+		return noAnswer(ctx)
 	}
+	if err := p.usable(ctx); err != nil {
+		p.turn <- struct{}{}
+		return err
+	}
+	return nil
+}
+
+// call runs f when it is its turn.
+func (p *Prober) call(ctx context.Context, f func() error) error {
+	if err := p.take(ctx); err != nil {
+		return err
+	}
+	return p.run(ctx, f)
+}
+
+// run runs f on a goroutine of its own, since NVML hangs where a GPU does, and
+// nothing ends a C call. When ctx ends first the call is left behind, and keeps
+// the turn until it returns.
+func (p *Prober) run(ctx context.Context, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		err := f()
@@ -82,92 +135,29 @@ func (p *Prober) call(ctx context.Context, f func() error) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("%w (%w)", gpu.ErrNoAnswer, context.Cause(ctx))
+		return noAnswer(ctx)
 	}
 }
 
-// find fills gpus and handles.
-func (p *Prober) find(cuda func() ([]string, error)) error {
-	driver, r := p.lib.SystemGetDriverVersion()
-	if r != nvml.SUCCESS {
-		return failed("read the driver's version", r)
+// Devices lists what was found when the Prober was opened.
+func (p *Prober) Devices(ctx context.Context) ([]gpu.Hardware, error) {
+	if err := p.usable(ctx); err != nil {
+		return nil, fmt.Errorf("nvml: %w", err)
 	}
-	// NVML without CUDA still tells of memory and health.
-	order, _ := cuda()
-	count, r := p.lib.DeviceGetCount()
-	if r != nvml.SUCCESS {
-		return failed("count the GPUs", r)
+	out := make([]gpu.Hardware, len(p.found))
+	for i, d := range p.found {
+		out[i] = d.Hardware
 	}
-	for i := range count {
-		device, r := p.lib.DeviceGetHandleByIndex(i)
-		if r == nvml.ERROR_NO_PERMISSION || r == nvml.ERROR_GPU_IS_LOST {
-			continue // of another container; or gone: the rest still serve
-		}
-		if r != nvml.SUCCESS {
-			return failed(fmt.Sprintf("open GPU %d", i), r)
-		}
-		for _, d := range instances(device) {
-			g, err := p.describe(d, device, driver, order)
-			if err != nil {
-				return err
-			}
-			p.gpus = append(p.gpus, g)
-			p.handles[g.UUID] = d
-		}
-	}
-	slices.SortStableFunc(p.gpus, func(a, b gpu.GPU) int { return cmp.Compare(a.PCI, b.PCI) })
-	return nil
+	return out, nil
 }
-
-// instances are a GPU's MIG instances, or itself where it is not divided.
-func instances(whole nvml.Device) []nvml.Device {
-	if on, _, r := whole.GetMigMode(); r != nvml.SUCCESS || on != nvml.DEVICE_MIG_ENABLE {
-		return []nvml.Device{whole}
-	}
-	var parts []nvml.Device
-	most, _ := whole.GetMaxMigDeviceCount()
-	for i := range most {
-		if part, r := whole.GetMigDeviceHandleByIndex(i); r == nvml.SUCCESS {
-			parts = append(parts, part)
-		}
-	}
-	return parts
-}
-
-func (p *Prober) describe(d, whole nvml.Device, driver string, order []string) (gpu.GPU, error) {
-	uuid, r := d.GetUUID()
-	if r != nvml.SUCCESS {
-		return gpu.GPU{}, failed("read a GPU's UUID", r)
-	}
-	g := gpu.GPU{UUID: uuid, Driver: driver}
-	g.CUDA = slices.IndexFunc(order, func(u string) bool { return digits(u) == digits(uuid) })
-	if g.Name, r = d.GetName(); r != nvml.SUCCESS {
-		return gpu.GPU{}, failed("read the name of "+uuid, r)
-	}
-	memory, r := d.GetMemoryInfo()
-	if r != nvml.SUCCESS {
-		return gpu.GPU{}, failed("read the memory of "+uuid, r)
-	}
-	g.TotalBytes = int64(memory.Total)
-	// These two decide nothing: an old driver may not tell.
-	if info, r := whole.GetPciInfo(); r == nvml.SUCCESS {
-		g.PCI = text(info.BusId[:])
-	}
-	if major, minor, r := whole.GetCudaComputeCapability(); r == nvml.SUCCESS {
-		g.Capability = fmt.Sprintf("%d.%d", major, minor)
-	}
-	return g, nil
-}
-
-// GPUs lists what was found when the Prober was opened.
-func (p *Prober) GPUs(context.Context) ([]gpu.GPU, error) { return slices.Clone(p.gpus), nil }
 
 // Read asks for a GPU's memory, users, load, heat and power.
 func (p *Prober) Read(ctx context.Context, uuid string) (gpu.Reading, error) {
-	d, ok := p.handles[uuid]
-	if !ok {
-		return gpu.Reading{}, fmt.Errorf("nvml: %s: no such GPU was found", uuid)
+	i := slices.IndexFunc(p.found, func(d device) bool { return d.UUID == uuid })
+	if i < 0 {
+		return gpu.Reading{}, fmt.Errorf("nvml: %s: %w", uuid, gpu.ErrUnknown)
 	}
+	d := p.found[i].handle
 	var out gpu.Reading
 	err := p.call(ctx, func() error {
 		var r gpu.Reading
@@ -231,14 +221,45 @@ func throttled(bits uint64) []string {
 	return out
 }
 
-// closing is how long Close waits for a call that hangs.
-const closing = 2 * time.Second
+// closePatience is how long Close waits for calls that hang: longer than a
+// wait for events lasts.
+const closePatience = 2 * time.Second
 
-// Close shuts NVML down, unless a call hangs in it.
+// Close ends the Watches and shuts NVML down, unless a call hangs in it.
 func (p *Prober) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	p.mu.Lock()
+	select {
+	case <-p.closing:
+		p.mu.Unlock()
+		<-p.closed
+		return p.closeErr
+	default:
+	}
+	close(p.closing)
+	listeners := slices.Collect(maps.Keys(p.listeners))
+	p.mu.Unlock()
+	p.closeErr = p.shut(listeners)
+	close(p.closed)
+	return p.closeErr
+}
+
+// shut waits for the Watches' goroutines and shuts NVML down.
+func (p *Prober) shut(listeners []chan struct{}) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 	defer cancel()
-	err := p.call(ctx, func() error {
+	for _, ended := range listeners {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return fmt.Errorf("nvml: stop waiting for events: %w", noAnswer(ctx))
+		}
+	}
+	select {
+	case <-p.turn:
+	case <-ctx.Done():
+		return fmt.Errorf("nvml: stop NVML: %w", noAnswer(ctx))
+	}
+	err := p.run(ctx, func() error {
 		if r := p.lib.Shutdown(); r != nvml.SUCCESS {
 			return failed("stop NVML", r)
 		}
@@ -256,27 +277,16 @@ func failed(what string, r nvml.Return) error {
 	switch r {
 	case nvml.ERROR_LIBRARY_NOT_FOUND, nvml.ERROR_DRIVER_NOT_LOADED, nvml.ERROR_FUNCTION_NOT_FOUND:
 		return fmt.Errorf("%s: %w: %w", what, gpu.ErrNoDriver, err)
-	case nvml.ERROR_GPU_IS_LOST:
+	case nvml.ERROR_NOT_SUPPORTED, nvml.ERROR_NO_PERMISSION:
+		return fmt.Errorf("%s: %w: %w", what, gpu.ErrUnsupported, err)
+	}
+	if isLost(r) {
 		return fmt.Errorf("%s: %w: %w", what, gpu.ErrLost, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// digits of a UUID: CUDA gives it without "GPU-" or "MIG-".
-func digits(uuid string) string {
-	uuid = strings.ToLower(uuid)
-	uuid = strings.TrimPrefix(strings.TrimPrefix(uuid, "gpu-"), "mig-")
-	return strings.ReplaceAll(uuid, "-", "")
-}
-
-// text of a zero-terminated C string.
-func text(chars []int8) string {
-	var b strings.Builder
-	for _, c := range chars {
-		if c == 0 {
-			break
-		}
-		b.WriteByte(byte(c))
-	}
-	return b.String()
+// isLost tells whether a GPU can be reached no more.
+func isLost(r nvml.Return) bool {
+	return r == nvml.ERROR_GPU_IS_LOST || r == nvml.ERROR_GPU_NOT_FOUND || r == nvml.ERROR_RESET_REQUIRED
 }

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock"
@@ -23,6 +25,8 @@ const (
 	first  = "GPU-11111111-2222-3333-4444-555555555555"
 	second = "GPU-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 )
+
+var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 
 // t4 is a GPU as the library tells of it. Tests change what it answers.
 func t4(uuid, bus string) *mock.Device {
@@ -54,6 +58,10 @@ func t4(uuid, bus string) *mock.Device {
 		GetCurrentClocksThrottleReasonsFunc: func() (uint64, nvml.Return) {
 			return nvml.ClocksEventReasonGpuIdle | nvml.ClocksEventReasonSwThermalSlowdown, nvml.SUCCESS
 		},
+		GetSupportedEventTypesFunc: func() (uint64, nvml.Return) {
+			return nvml.EventTypeXidCriticalError | nvml.EventTypeDoubleBitEccError | nvml.EventTypePState, nvml.SUCCESS
+		},
+		RegisterEventsFunc: func(uint64, nvml.EventSet) nvml.Return { return nvml.SUCCESS },
 	}
 }
 
@@ -69,6 +77,7 @@ func machine(devices ...*mock.Device) *mock.Interface {
 			}
 			return devices[i], nvml.SUCCESS
 		},
+		EventSetCreateFunc: func() (nvml.EventSet, nvml.Return) { return eventless(), nvml.SUCCESS },
 	}
 }
 
@@ -77,6 +86,7 @@ func open(t *testing.T, lib *mock.Interface) *Prober {
 	p, err := Open(t.Context(), Options{
 		NVML: lib,
 		CUDA: func() ([]string, error) { return []string{digits(second), digits(first)}, nil }, // not NVML's order
+		Now:  func() time.Time { return noon },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -91,10 +101,10 @@ func open(t *testing.T, lib *mock.Interface) *Prober {
 
 func TestGPUsAreMatchedToCUDAByUUID(t *testing.T) {
 	p := open(t, machine(t4(first, "00000000:00:1E.0"), t4(second, "00000000:00:1D.0")))
-	got, err := p.GPUs(t.Context())
-	want := []gpu.GPU{
-		{UUID: second, Name: "Tesla T4", PCI: "00000000:00:1D.0", Driver: "580.65.06", Capability: "7.5", TotalBytes: 15 << 30, CUDA: 0},
-		{UUID: first, Name: "Tesla T4", PCI: "00000000:00:1E.0", Driver: "580.65.06", Capability: "7.5", TotalBytes: 15 << 30, CUDA: 1},
+	got, err := p.Devices(t.Context())
+	want := []gpu.Hardware{
+		{UUID: second, Name: "Tesla T4", PCI: "00000000:00:1D.0", Driver: "580.65.06", Capability: "7.5", TotalBytes: 15 << 30, Device: "cuda:0"},
+		{UUID: first, Name: "Tesla T4", PCI: "00000000:00:1E.0", Driver: "580.65.06", Capability: "7.5", TotalBytes: 15 << 30, Device: "cuda:1"},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
@@ -114,8 +124,10 @@ func TestADividedGPUIsItsInstances(t *testing.T) {
 		}
 		return nil, nvml.ERROR_NOT_FOUND
 	}
-	got, err := open(t, machine(whole)).GPUs(t.Context())
-	if err != nil || len(got) != 1 || got[0].UUID != instance || got[0].PCI != "00000000:00:1E.0" || got[0].CUDA != -1 {
+	part.GetGpuInstanceIdFunc = func() (int, nvml.Return) { return 3, nvml.SUCCESS }
+	part.GetComputeInstanceIdFunc = func() (int, nvml.Return) { return 0, nvml.SUCCESS }
+	got, err := open(t, machine(whole)).Devices(t.Context())
+	if err != nil || len(got) != 1 || got[0].UUID != instance || got[0].PCI != "00000000:00:1E.0" || got[0].Device != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -146,10 +158,26 @@ func TestMemoryThatAnotherProcessTakesShowsInTheNextReading(t *testing.T) {
 }
 
 func TestAGPUMayVanish(t *testing.T) {
+	for _, gone := range []nvml.Return{nvml.ERROR_GPU_IS_LOST, nvml.ERROR_RESET_REQUIRED} {
+		d, half := t4(first, ""), t4(second, "")
+		half.GetMemoryInfoFunc = func() (nvml.Memory, nvml.Return) { return nvml.Memory{}, gone }
+		p := open(t, machine(nil, half, d)) // two have gone before
+		if all, err := p.Devices(t.Context()); err != nil || len(all) != 1 || all[0].UUID != first {
+			t.Errorf("Devices: %+v, %v", all, err)
+		}
+		d.GetMemoryInfoFunc = half.GetMemoryInfoFunc
+		if _, err := p.Read(t.Context(), first); !errors.Is(err, gpu.ErrLost) {
+			t.Errorf("Read: %v", err)
+		}
+	}
+}
+
+func TestAnErrorOfNVMLIsToldWithWhatWasAsked(t *testing.T) {
 	d := t4(first, "")
-	p := open(t, machine(nil, d)) // one has gone before
-	d.GetMemoryInfoFunc = func() (nvml.Memory, nvml.Return) { return nvml.Memory{}, nvml.ERROR_GPU_IS_LOST }
-	if _, err := p.Read(t.Context(), first); !errors.Is(err, gpu.ErrLost) {
+	p := open(t, machine(d))
+	d.GetMemoryInfoFunc = func() (nvml.Memory, nvml.Return) { return nvml.Memory{}, nvml.ERROR_UNKNOWN }
+	_, err := p.Read(t.Context(), first)
+	if err == nil || errors.Is(err, gpu.ErrLost) || errors.Is(err, gpu.ErrNoAnswer) || !strings.Contains(err.Error(), "read the memory of "+first) {
 		t.Errorf("Read: %v", err)
 	}
 }

@@ -70,11 +70,28 @@ func NewRunner(m *models.Model) (*Runner, error) {
 	return &Runner{m.Manifest.Sessions[0]}, nil
 }
 
+// padded are the lengths that a window's parts are padded to. What is before and
+// what is after share one, that of the longer: within an episode they are about
+// as long, and each pair of lengths would be a bucket of its own.
+func (w Window) padded() [4]int {
+	context := words.Bucket(max(len(w.Before.Rows), len(w.After.Rows)))
+	return [4]int{words.Bucket(len(w.Inner.Rows)), context, context, words.Bucket(len(w.Opening.Rows))}
+}
+
 // Cost is the window's padded number of features.
 func (*Runner) Cost(w Window) float64 {
 	n := 0
+	for _, length := range w.padded() {
+		n += length
+	}
+	return float64(n)
+}
+
+// Length is the window's own number of features.
+func (*Runner) Length(w Window) float64 {
+	n := 0
 	for _, part := range w.parts() {
-		n += words.Bucket(len(part.Rows))
+		n += len(part.Rows)
 	}
 	return float64(n)
 }
@@ -82,21 +99,27 @@ func (*Runner) Cost(w Window) float64 {
 // Bucket groups windows whose parts have the same padded lengths.
 func (*Runner) Bucket(w Window) int {
 	b := 0
-	for _, part := range w.parts() {
-		b = b<<16 | words.Bucket(len(part.Rows))
+	for _, length := range w.padded() {
+		b = b<<16 | length
 	}
 	return b
 }
 
 // Run scores each window.
 func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Window) ([]Score, error) {
+	lengths := [4]int{}
+	for _, w := range batch {
+		for k, n := range w.padded() {
+			lengths[k] = max(lengths[k], n)
+		}
+	}
 	tensors := map[string]models.Tensor{}
 	for k, name := range inputs {
 		part := make([]words.Features, len(batch))
 		for i, w := range batch {
 			part[i] = w.parts()[k]
 		}
-		tensors[name+"ids"], tensors[name+"weights"] = words.Tensors(part)
+		tensors[name+"ids"], tensors[name+"weights"] = words.Padded(part, lengths[k])
 	}
 	out, err := sessions[r.session].Run(ctx, tensors)
 	if err != nil {

@@ -211,6 +211,14 @@ func (r *CTCRunner) Cost(p Piece) float64 {
 	return float64(r.padded(p)) / audio.TapeRate
 }
 
+// Length is the piece's own length in seconds.
+func (r *CTCRunner) Length(p Piece) float64 {
+	if r.front != nil {
+		return r.front.Config().Seconds(r.front.Frames(r.samples(p)))
+	}
+	return float64(r.samples(p)) / audio.TapeRate
+}
+
 // Bucket is the piece's padded length, in frames or samples.
 func (r *CTCRunner) Bucket(p Piece) int { return r.padded(p) }
 

@@ -58,6 +58,9 @@ func (r *Runner) padded(p Piece) int { return (r.frames(p) + bucket - 1) / bucke
 // Cost is the piece's padded length in seconds.
 func (r *Runner) Cost(p Piece) float64 { return r.front.Config().Seconds(r.padded(p)) }
 
+// Length is the piece's own length in seconds.
+func (r *Runner) Length(p Piece) float64 { return r.front.Config().Seconds(r.frames(p)) }
+
 // Bucket is the piece's padded length in frames.
 func (r *Runner) Bucket(p Piece) int { return r.padded(p) }
 

@@ -13,7 +13,10 @@ import (
 )
 
 // Window is one item: log-mel of WindowFrames frames, [frames, mels].
-type Window struct{ LogMel []float32 }
+type Window struct {
+	LogMel []float32
+	Frames int // that are the tape's own; behind them is silence
+}
 
 // Scores are a window's answer: [steps, classes] probabilities.
 type Scores []float32
@@ -34,8 +37,8 @@ const leastSteps = WindowFrames / 32
 type Runner struct {
 	ref, file, in, out string
 	mels, classes      int
-	least              int     // rows of a run
-	seconds            float64 // of audio in a window
+	least              int // rows of a run
+	front              feature.Config
 }
 
 // NewRunner reads from the manifest how the model is fed.
@@ -47,12 +50,15 @@ func NewRunner(m *models.Model) (*Runner, error) {
 	return &Runner{
 		ref: c.Ref(), file: c.Sessions[0], in: c.Inputs[0].Name, out: c.Outputs[0].Name,
 		mels: c.Frontend.Mels, classes: len(c.Labels), least: c.Batch.Least(),
-		seconds: feature.Config(*c.Frontend).Seconds(WindowFrames),
+		front: feature.Config(*c.Frontend),
 	}, nil
 }
 
 // Cost is a window's seconds of audio.
-func (r *Runner) Cost(Window) float64 { return r.seconds }
+func (r *Runner) Cost(Window) float64 { return r.front.Seconds(WindowFrames) }
+
+// Length is the seconds of audio in a window that are the tape's own.
+func (r *Runner) Length(w Window) float64 { return r.front.Seconds(w.Frames) }
 
 // Bucket is one for all: windows have one length.
 func (r *Runner) Bucket(Window) int { return WindowFrames }

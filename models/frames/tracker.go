@@ -50,7 +50,7 @@ func (t *Tracker) Track(ctx context.Context, tape audio.Reader) (Track, models.U
 	var kept []feature.Window
 	stream := models.NewStream(ctx, t.queue, inFlight)
 	samples, readErr := t.windows.Each(ctx, tape, func(w feature.Window) bool {
-		item := Window{LogMel: w.LogMel}
+		item := Window{LogMel: w.LogMel, Frames: w.Own}
 		w.LogMel = nil
 		kept = append(kept, w)
 		return stream.Add(item)

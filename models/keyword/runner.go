@@ -25,6 +25,9 @@ func NewRunner(m *models.Model) (*Runner, error) {
 // Cost is the padded number of words.
 func (*Runner) Cost(rows []int64) float64 { return float64(words.Bucket(len(rows))) }
 
+// Length is the number of words.
+func (*Runner) Length(rows []int64) float64 { return float64(len(rows)) }
+
 // Bucket is the same number.
 func (*Runner) Bucket(rows []int64) int { return words.Bucket(len(rows)) }
 

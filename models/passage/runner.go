@@ -33,7 +33,12 @@ func NewRunner(m *models.Model) (*Runner, error) {
 }
 
 // Cost is the text's padded number of features.
-func (*Runner) Cost(f words.Features) float64 { return float64(words.Bucket(len(f.Rows))) }
+func (*Runner) Cost(f words.Features) float64 {
+	return float64(words.Bucket(len(f.Rows)))
+}
+
+// Length is the text's own number of features.
+func (*Runner) Length(f words.Features) float64 { return float64(len(f.Rows)) }
 
 // Bucket is the same number: texts of one padded length share a batch.
 func (*Runner) Bucket(f words.Features) int { return words.Bucket(len(f.Rows)) }

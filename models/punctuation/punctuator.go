@@ -117,9 +117,10 @@ func (p *Punctuator) windows(said []string, pauses []float32) []Window {
 	var out []Window
 	step := p.params.Words - 2*p.params.ContextWords
 	for at := 0; at < len(said); at += step {
-		w := Window{make([]int64, p.params.Words*features), make([]float32, p.params.Words)}
+		w := Window{IDs: make([]int64, p.params.Words*features), Pauses: make([]float32, p.params.Words)}
 		for place := range p.params.Words {
 			if i := at - p.params.ContextWords + place; i >= 0 && i < len(said) {
+				w.Words++
 				copy(w.IDs[place*features:], p.rows(said[i]))
 				w.Pauses[place] = pauses[i]
 			}

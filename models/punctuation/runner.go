@@ -19,6 +19,7 @@ const features = 5
 // Window is some words in a row as the model takes them. Where there are fewer
 // than it takes, the rest is zero.
 type Window struct {
+	Words  int       // that there are
 	IDs    []int64   // [words, features]: rows of the table
 	Pauses []float32 // [words]: seconds after each
 }
@@ -79,8 +80,11 @@ func NewRunner(m *models.Model) (*Runner, error) {
 	return &Runner{m.Manifest.Sessions[0], p.Words, m.Manifest.Batch.Least()}, nil
 }
 
-// Cost is one: every window is as long.
-func (*Runner) Cost(Window) float64 { return 1 }
+// Cost is the number of words in every window.
+func (r *Runner) Cost(Window) float64 { return float64(r.words) }
+
+// Length is how many words the window has.
+func (*Runner) Length(w Window) float64 { return float64(w.Words) }
 
 // Bucket is one for all windows.
 func (*Runner) Bucket(Window) int { return 0 }

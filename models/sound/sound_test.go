@@ -13,7 +13,12 @@ import (
 
 // The clip: 4 s of music, 3 s of applause, 2 s of silence, 4 s of French.
 func TestSoundsAreFoundWhereTheyAre(t *testing.T) {
-	m := builtIn(t)
+	for _, m := range builtIn(t).All() {
+		t.Run(m.Manifest.Precision, func(t *testing.T) { soundsAreFoundWhereTheyAre(t, m) })
+	}
+}
+
+func soundsAreFoundWhereTheyAre(t *testing.T, m *models.Model) {
 	d, err := New(m, open(t, m))
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +57,12 @@ func TestSoundsAreFoundWhereTheyAre(t *testing.T) {
 }
 
 func TestBatchDoesNotShow(t *testing.T) {
-	m := builtIn(t)
+	for _, m := range builtIn(t).All() {
+		t.Run(m.Manifest.Precision, func(t *testing.T) { batchDoesNotShow(t, m) })
+	}
+}
+
+func batchDoesNotShow(t *testing.T, m *models.Model) {
 	q := open(t, m)
 	var reference frames.Track
 	for _, copies := range []int{1, 2, 5} {

@@ -53,6 +53,9 @@ func (r *Runner) Bucket(it Item) int {
 // Cost is the same length.
 func (r *Runner) Cost(it Item) float64 { return float64(r.Bucket(it)) }
 
+// Length is the item's own number of tokens.
+func (r *Runner) Length(it Item) float64 { return float64(len(it.IDs)) }
+
 // Run gives each item's vector: pooled and of unit length, or the graph's row.
 func (r *Runner) Run(ctx context.Context, sessions models.Sessions, batch []Item) ([][]float32, error) {
 	if len(batch) == 0 {

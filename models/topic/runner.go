@@ -56,6 +56,9 @@ func NewRunner(m *models.Model) (*Runner, error) {
 // Cost is the window's padded number of features.
 func (r *Runner) Cost(w Window) float64 { return float64(words.Bucket(len(w.Rows))) }
 
+// Length is the window's own number of features.
+func (r *Runner) Length(w Window) float64 { return float64(len(w.Rows)) }
+
 // Bucket is the same number: windows of one padded length share a batch.
 func (r *Runner) Bucket(w Window) int { return words.Bucket(len(w.Rows)) }
 

@@ -20,6 +20,8 @@ $python langid/train.py "$work/windows" "$work/windows-short" "$work/windows-for
 for model in vad sound langid; do
   $python common/pack.py $model "$work/$model" "$pack/earshot-$model"
 done
+$python variants.py "$pack/earshot-sound" --precision int8 --calibrate "$work/scenes/train.npz" --write
+$python sound/evaluate.py "$pack/earshot-sound" "$work/scenes" --graph model.int8.onnx # for the card's "In int8"
 $python vad/evaluate.py "$pack/earshot-vad" "$work/corpus" >"$work/vad/measured.json"
 $python common/pack.py vad "$work/vad" "$pack/earshot-vad"
 

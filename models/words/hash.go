@@ -52,13 +52,18 @@ func Row(feature string, rows int) int64 {
 	return max(1, int64((s^s>>15)%uint32(rows)))
 }
 
-// Bucket is the padded length for n features: the power of two from 32 up
-// that holds them. It depends on n alone, so that an item's padding does not
-// depend on its batch.
+// toAnOctave is into how many lengths an octave of lengths is cut: from 64 on
+// they pad by 4 % on average and by 11 % at most.
+const toAnOctave = 8
+
+// Bucket is the padded length for n features: the next of toAnOctave lengths to
+// an octave, a multiple of 8. It depends on n alone, so that an item's padding
+// does not depend on its batch.
 func Bucket(n int) int {
-	b := 32
-	for b < n {
-		b *= 2
+	octave := 1
+	for 2*octave < n {
+		octave *= 2
 	}
-	return b
+	step := max(8, octave/toAnOctave)
+	return (max(n, 1) + step - 1) / step * step
 }

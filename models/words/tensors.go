@@ -10,6 +10,11 @@ func Tensors(batch []Features) (ids, weights models.Tensor) {
 	for _, f := range batch {
 		n = max(n, Bucket(len(f.Rows)))
 	}
+	return Padded(batch, n)
+}
+
+// Padded is Tensors for a length that is given: no item is longer.
+func Padded(batch []Features, n int) (ids, weights models.Tensor) {
 	b := max(2, len(batch))
 	rows, w := make([]int64, b*n), make([]float32, b*n)
 	for i, f := range batch {

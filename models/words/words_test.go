@@ -82,7 +82,7 @@ func TestMistakesInAManifestAreNamed(t *testing.T) {
 // length.
 func TestTensors(t *testing.T) {
 	ids, weights := Tensors([]Features{Hash([]string{"one", "two"}, 64)})
-	if !slices.Equal(ids.Shape(), []int64{2, 32}) || !slices.Equal(weights.Shape(), ids.Shape()) {
+	if !slices.Equal(ids.Shape(), []int64{2, 8}) || !slices.Equal(weights.Shape(), ids.Shape()) {
 		t.Fatalf("shapes %v, %v", ids.Shape(), weights.Shape())
 	}
 	rows, err := models.Elements[int64](ids)
@@ -92,7 +92,7 @@ func TestTensors(t *testing.T) {
 	if slices.Contains(rows[:3], 0) || slices.Max(rows[3:]) != 0 {
 		t.Fatalf("rows %v", rows)
 	}
-	for n, want := range map[int]int{0: 32, 32: 32, 33: 64, 500: 512} {
+	for n, want := range map[int]int{0: 8, 8: 8, 9: 16, 65: 72, 128: 128, 129: 144, 290: 320, 500: 512, 1025: 1152} {
 		if got := Bucket(n); got != want {
 			t.Errorf("Bucket(%d) = %d, want %d", n, got, want)
 		}

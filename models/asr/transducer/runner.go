@@ -148,6 +148,11 @@ func (r *Runner) padded(p asr.Piece) int {
 // Cost is the piece's padded length in seconds.
 func (r *Runner) Cost(p asr.Piece) float64 { return r.front.Config().Seconds(r.padded(p)) }
 
+// Length is the piece's own length in seconds.
+func (r *Runner) Length(p asr.Piece) float64 {
+	return r.front.Config().Seconds(r.front.Frames(r.samples(p)))
+}
+
 // Bucket is the piece's padded length in frames.
 func (r *Runner) Bucket(p asr.Piece) int { return r.padded(p) }
 

@@ -59,6 +59,9 @@ func NewBeamRunner(m *models.Model) (*BeamRunner, error) {
 // Cost is a window's 30 seconds.
 func (r *BeamRunner) Cost(Item) float64 { return windowSeconds }
 
+// Length is the window's seconds of audio: the rest of it is silence.
+func (r *BeamRunner) Length(it Item) float64 { return float64(it.Frames) * hop / sampleRate }
+
 // Bucket is one for all: every window has one shape.
 func (r *BeamRunner) Bucket(Item) int { return 0 }
 

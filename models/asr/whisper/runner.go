@@ -74,6 +74,9 @@ func read(m *models.Model, family string, graphs ...string) (*vocabulary, Params
 // Cost is a window's 30 seconds: silence is decoded like speech.
 func (r *Runner) Cost(Item) float64 { return windowSeconds }
 
+// Length is the window's seconds of audio: the rest of it is silence.
+func (r *Runner) Length(it Item) float64 { return float64(it.Frames) * hop / sampleRate }
+
 // Bucket is one for all: every window has one shape.
 func (r *Runner) Bucket(Item) int { return 0 }
 

@@ -26,8 +26,8 @@ func BenchmarkTape(b *testing.B) {
 						}
 						batch = batch[:0]
 					}
-					_, err := d.each(b.Context(), tape, func(s []float32) bool {
-						if batch = append(batch, d.item(s)); len(batch) == size {
+					_, err := d.each(b.Context(), tape, func(s []float32, own int) bool {
+						if batch = append(batch, d.item(s, own)); len(batch) == size {
 							run()
 						}
 						return true

@@ -43,8 +43,8 @@ func scene(t testing.TB) []float32 { return modelstest.PCM16(t, "testdata/scene.
 func scores(t testing.TB, d *Detector, tape audio.Reader) []float32 {
 	t.Helper()
 	var out []float32
-	_, err := d.each(t.Context(), tape, func(samples []float32) bool {
-		a, err := d.queue.Do(t.Context(), d.item(samples))
+	_, err := d.each(t.Context(), tape, func(samples []float32, own int) bool {
+		a, err := d.queue.Do(t.Context(), d.item(samples, own))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +139,7 @@ func items(rt *rapid.T, d *Detector, samples []float32, chunk func(left int) int
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		_, err = d.each(rt.Context(), tape, func(s []float32) bool {
+		_, err = d.each(rt.Context(), tape, func(s []float32, own int) bool {
 			out = append(out, slices.Clone(s))
 			return true
 		})
@@ -198,8 +198,8 @@ func TestBatchDoesNotShow(t *testing.T) {
 		m := model(t, name)
 		d, q := detector(t, name)
 		var batch []Clip
-		if _, err := d.each(t.Context(), modelstest.Tape(t, scene(t)), func(s []float32) bool {
-			batch = append(batch, d.item(s))
+		if _, err := d.each(t.Context(), modelstest.Tape(t, scene(t)), func(s []float32, own int) bool {
+			batch = append(batch, d.item(s, own))
 			return true
 		}); err != nil {
 			t.Fatal(err)

@@ -62,12 +62,12 @@ func TestAGraphThatAnswersOtherwiseIsAnError(t *testing.T) {
 		c.change(m)
 		q := modelstest.Direct[Clip, Scores](t, m, NewRunner)
 		l := q.Runner.(*Runner).layout
-		if _, err := q.Do(t.Context(), Clip{make([]float32, l.samples())}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := q.Do(t.Context(), Clip{Values: make([]float32, l.samples())}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v", c.want, err)
 		}
 	}
 	q := modelstest.Direct[Clip, Scores](t, model(t, "tiny-yamnet"), NewRunner)
-	if _, err := q.Do(t.Context(), Clip{make([]float32, 7)}); err == nil || !strings.Contains(err.Error(), "7 samples") {
+	if _, err := q.Do(t.Context(), Clip{Values: make([]float32, 7)}); err == nil || !strings.Contains(err.Error(), "7 samples") {
 		t.Errorf("an item of another length: error %v", err)
 	}
 }

@@ -46,22 +46,25 @@ func New(m *models.Model, q models.Queue[Clip, Scores]) (*Detector, error) {
 }
 
 // item makes what the model is given of an item's samples, which stay the
-// caller's.
-func (l *layout) item(samples []float32) Clip {
+// caller's; the first own of them are the tape's.
+func (l *layout) item(samples []float32, own int) Clip {
+	c := Clip{Seconds: float64(own) / float64(l.rate)}
 	switch {
 	case l.front == nil:
-		return Clip{slices.Clone(samples)}
+		c.Values = slices.Clone(samples)
 	case l.byMel:
-		return Clip{l.front.ItemByMel(samples)}
+		c.Values = l.front.ItemByMel(samples)
+	default:
+		c.Values = l.front.Item(samples)
 	}
-	return Clip{l.front.Item(samples)}
+	return c
 }
 
 // Track reads the tape as it grows and gives the model's own answer, a step a
 // hop: the mean over the windows that cover the step's middle.
 func (d *Detector) Track(ctx context.Context, tape audio.Reader) (frames.Track, models.Usage, error) {
 	stream := models.NewStream(ctx, d.queue, inFlight)
-	length, readErr := d.each(ctx, tape, func(samples []float32) bool { return stream.Add(d.item(samples)) })
+	length, readErr := d.each(ctx, tape, func(samples []float32, own int) bool { return stream.Add(d.item(samples, own)) })
 	answers, usage, err := stream.Wait()
 	usage.Model = d.ref
 	if readErr != nil {

@@ -11,7 +11,10 @@ import (
 
 // Clip is one item: what the model is given of one window of the tape (or of a
 // few, for a patch-waveform model): samples, or log-mel row by row.
-type Clip struct{ Values []float32 }
+type Clip struct {
+	Values  []float32
+	Seconds float64 // of audio; behind it is silence
+}
 
 // Scores are a clip's answer: [windows, classes] probabilities.
 type Scores []float32
@@ -40,6 +43,9 @@ func NewRunner(m *models.Model) (*Runner, error) {
 
 // Cost is a clip's seconds of audio.
 func (r *Runner) Cost(Clip) float64 { return float64(r.duration()) }
+
+// Length is the seconds of a clip that are the tape's own.
+func (r *Runner) Length(c Clip) float64 { return c.Seconds }
 
 // Bucket is one for all: clips have one length.
 func (r *Runner) Bucket(Clip) int { return 0 }

@@ -13,10 +13,10 @@ import (
 const chunk = 2 * audio.TapeRate
 
 // each reads the tape as it grows, at the model's rate, and gives the samples
-// of its items in order, until the tape's end or until yield returns false. It
+// of its items in order, and how many of them are the tape's, until the tape's end or until yield returns false. It
 // returns the tape's length in samples (those read so far, when yield ended
 // it). Samples beyond the end are silence; so are those that are no numbers.
-func (l *layout) each(ctx context.Context, tape audio.Reader, yield func(samples []float32) bool) (length int64, err error) {
+func (l *layout) each(ctx context.Context, tape audio.Reader, yield func(samples []float32, own int) bool) (length int64, err error) {
 	resampler, err := audio.NewResampler(audio.TapeRate, l.rate)
 	if err != nil {
 		return 0, err
@@ -44,7 +44,7 @@ func (l *layout) each(ctx context.Context, tape audio.Reader, yield func(samples
 		}
 		for len(pending) >= l.samples() {
 			heard = true
-			if !yield(pending[:l.samples()]) {
+			if !yield(pending[:l.samples()], l.samples()) {
 				return length, nil
 			}
 			pending = pending[:copy(pending, pending[step:])]
@@ -54,7 +54,7 @@ func (l *layout) each(ctx context.Context, tape audio.Reader, yield func(samples
 	if shared := l.window - l.hop; len(pending) > shared || len(pending) > 0 && !heard {
 		rest := make([]float32, l.samples())
 		copy(rest, pending)
-		yield(rest)
+		yield(rest, min(len(pending), len(rest)))
 	}
 	return length, nil
 }

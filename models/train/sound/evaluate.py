@@ -1,6 +1,6 @@
 """Measures a sound event model as issue 4 asks: segment F1 (1 s), sounds mixed with speech at 0 to 20 dB.
 
-usage: python evaluate.py PACK SCENES [--dev]
+usage: python evaluate.py PACK SCENES [--dev] [--graph model.int8.onnx]
 
 SCENES holds under.npz of common/scenes.py. Thresholds are the manifest's. The odd scenes count; the even ones are the
 development half, which chooses checkpoints and thresholds.
@@ -29,10 +29,11 @@ def main():
     p.add_argument("pack", type=pathlib.Path)
     p.add_argument("scenes", type=pathlib.Path)
     p.add_argument("--dev", action="store_true")
+    p.add_argument("--graph", default="model.onnx")
     a = p.parse_args()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(a.pack / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(a.pack / a.graph), options, providers=["CPUExecutionProvider"])
     thresholds = {name: float(t) for name, t in re.findall(r"- \{name: (\w+), .*threshold: ([\d.]+)\}", (a.pack / "model.yaml").read_text())}
     held = np.load(a.scenes / "under.npz")
     rows = slice(0 if a.dev else 1, None, 2)

@@ -1,6 +1,6 @@
 """Measures a speech activity model as issue 4 asks: frame F1 with music and noise at 10 dB.
 
-usage: python evaluate.py PACK CORPUS [--scenes 60]
+usage: python evaluate.py PACK CORPUS [--scenes 60] [--graph model.int8.onnx]
 
 Scenes of ten seconds of held-out voices with pauses, over held-out music, over steady noise, and over both, each 10 dB
 below the speech; every 40 ms is judged where the truth is sure. The threshold is the manifest's.
@@ -47,8 +47,9 @@ def main():
     p.add_argument("pack", type=pathlib.Path)
     p.add_argument("corpus", type=pathlib.Path)
     p.add_argument("--scenes", type=int, default=60)
+    p.add_argument("--graph", default="model.onnx")
     a = p.parse_args()
-    session = onnxruntime.InferenceSession(str(a.pack / "model.onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(a.pack / a.graph), providers=["CPUExecutionProvider"])
     threshold = float(re.search(r"threshold: ([\d.]+)\}", (a.pack / "model.yaml").read_text()).group(1))
     clips, result = corpus.load(a.corpus, "heldout"), {}
     for name, beds in (("music", ["music"]), ("noise", ["noise"]), ("music and noise", ["music", "noise"])):

@@ -57,7 +57,7 @@ func (d *Detector) Track(ctx context.Context, tape audio.Reader) (probability []
 			return probability, samples, usage, nil
 		}
 		clear(heard[contextSamples+n:])
-		answer, err := d.queue.Do(ctx, Stretch{Samples: heard, State: state})
+		answer, err := d.queue.Do(ctx, Stretch{Samples: heard, Own: n, State: state})
 		if err != nil {
 			return nil, 0, usage, fmt.Errorf("silero: %w", err)
 		}

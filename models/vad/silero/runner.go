@@ -30,6 +30,7 @@ const Steps = 128
 // It is whole in itself, so stretches of any tapes may share a batch.
 type Stretch struct {
 	Samples []float32 // contextSamples before the stretch, then Steps*512: mono, 16 kHz, [-1, 1]
+	Own     int       // of those the tape's own; behind them is silence, the context not counted
 	State   []float32 // [2, 128]; nil at a tape's start: zeros
 }
 
@@ -96,6 +97,9 @@ func same(ports, export [2][]string) bool {
 
 // Cost is a stretch's seconds of audio.
 func (r *Runner) Cost(Stretch) float64 { return float64(Steps*stepSamples) / audio.TapeRate }
+
+// Length is the seconds of a stretch that are the tape's own.
+func (r *Runner) Length(s Stretch) float64 { return float64(s.Own) / audio.TapeRate }
 
 // Bucket is one for all: stretches have one length.
 func (r *Runner) Bucket(Stretch) int { return Steps }
