@@ -92,17 +92,17 @@ func (p *Profile) envelope(cost float64) float64 {
 // a larger one takes memory, and time from whoever waits, and gains nothing.
 const knee = 0.98
 
-// Best is the size from which batches gain nothing, in items: the smallest
-// whose throughput is within 2 % of the best; 0: not measured.
-func (p *Profile) Best() int {
+// Best is the size from which batches gain nothing: the smallest whose
+// throughput is within 2 % of the best; its zero value: not measured. It is of
+// the costliest items; of cheaper ones as many gain something as cost the same.
+func (p *Profile) Best() (best Point) {
 	fastest := 0.0
 	for _, pt := range p.Points {
 		fastest = max(fastest, pt.throughput())
 	}
-	best := 0
 	for _, pt := range p.Points {
-		if pt.throughput() >= knee*fastest && pt.Items > 0 && (best == 0 || pt.Items < best) {
-			best = pt.Items
+		if pt.throughput() >= knee*fastest && pt.Items > 0 && (best.Items == 0 || pt.Items < best.Items) {
+			best = pt
 		}
 	}
 	return best

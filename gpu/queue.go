@@ -64,9 +64,7 @@ func NewQueue[In, Out any](s *Scheduler, m *models.Model, r models.Runner[In, Ou
 	for _, d := range s.devices {
 		p := s.profile(d, m)
 		d.ledger.Keep(p.WeightsBytes)
-		if best := p.Best(); best > 0 && !m.Manifest.Batch.Fixed {
-			l.maxItems = min(l.maxItems, best)
-		}
+		l.bound(p.Best())
 	}
 	s.lines = append(s.lines, l)
 	return &Queue[In, Out]{scheduler: s, line: l, runner: r}, nil

@@ -140,7 +140,7 @@ func (a *app) benchModels(ctx context.Context, refs, devices []string, rounds in
 		}
 	}
 	if len(devices) == 0 {
-		devices = b.findDevices(ctx)
+		devices = b.findDevices(ctx, a.probers)
 	}
 	runtime, err := ort.New(ort.Options{CUDA: slices.ContainsFunc(devices, func(d string) bool { return d != "cpu" })})
 	if err != nil {
@@ -148,7 +148,7 @@ func (a *app) benchModels(ctx context.Context, refs, devices []string, rounds in
 	}
 	var failed []error // one model that cannot be measured does not keep the others from it
 	for _, device := range devices {
-		how := measuring{device: device, rounds: rounds, memoryBytes: processor(ctx, cfg.Device).FreeBytes}
+		how := measuring{device: device, rounds: rounds, memoryBytes: a.processor(ctx, cfg.Device).FreeBytes}
 		if device != "cpu" {
 			how.memoryBytes = 0 // the device refuses what it has not
 		}
@@ -197,11 +197,11 @@ func (a *app) benchModels(ctx context.Context, refs, devices []string, rounds in
 }
 
 // findDevices are the CPU and the GPUs that serve.
-func (b *benched) findDevices(ctx context.Context) []string {
+func (b *benched) findDevices(ctx context.Context, open probers) []string {
 	devices := []string{"cpu"}
-	gpus, err := probe(ctx, newProbers().gpus)
+	gpus, err := probe(ctx, open.gpus)
 	if err == nil && len(gpus) > 0 {
-		err = cudaProvider()
+		err = open.provider()
 	}
 	if err != nil {
 		b.Notes = append(b.Notes, fmt.Sprintf("on no GPU: %v", err))
@@ -277,7 +277,7 @@ func recommend(device string, list []candidate) recommendation {
 	fastest := func(c candidate) float64 {
 		best := c.profile.Best()
 		for _, pt := range c.profile.Points {
-			if pt.Items == best && pt.Median > 0 {
+			if pt.Items == best.Items && pt.Median > 0 {
 				return float64(pt.Items) / pt.Median
 			}
 		}
@@ -288,7 +288,7 @@ func recommend(device string, list []candidate) recommendation {
 		good = list[:1] // those alone were asked for: the first, and its error is told
 	}
 	best := slices.MaxFunc(good, func(x, y candidate) int { return cmp.Compare(fastest(x), fastest(y)) })
-	return recommendation{device, best.profile.Model, best.profile.Precision, best.profile.Best()}
+	return recommendation{device, best.profile.Model, best.profile.Precision, best.profile.Best().Items}
 }
 
 func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }

@@ -172,8 +172,6 @@ func (w shownWorker) print(out io.Writer) error {
 	return nil
 }
 
-func mib(bytes int64) string { return fmt.Sprintf("%.0f MiB", float64(bytes)/(1<<20)) }
-
 func gib(bytes int64) string { return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30)) }
 
 func (d *shownDevice) users() string {

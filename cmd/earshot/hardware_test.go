@@ -167,7 +167,7 @@ func TestAFaultOfTheGPUEndsTheProcessAndIsNoted(t *testing.T) {
 			}
 			s := gpu.New(gpu.Options{Devices: []gpu.Device{{Name: "cuda:0"}, {Name: "cuda:1"}}})
 			g := startGuard(h, s, losses, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-			r.events <- gpu.Event{UUID: "GPU-1", Fault: gpu.FaultXid, Code: 31}    // an application's own
+			r.events <- gpu.Event{UUID: "GPU-1", Fault: gpu.FaultXid, Code: 31}     // an application's own
 			r.events <- gpu.Event{UUID: "GPU-other", Fault: gpu.FaultXid, Code: 79} // not ours
 			synctest.Wait()
 			if _, err := s.Lost(); err != nil {

@@ -66,7 +66,7 @@ func TestAModelIsMeasuredInAProcessOfItsOwn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !p.Measured() || p.SHA256 != m.SHA256 || p.Model != m.Manifest.Ref() || p.Device != processor(t.Context(), deviceConfig{}).Name || !strings.HasSuffix(p.Build, "+cpu") || len(p.Points) != sizes || p.LoadSeconds <= 0 {
+		if !p.Measured() || p.SHA256 != m.SHA256 || p.Model != m.Manifest.Ref() || p.Device != (&app{probers: newProbers()}).processor(t.Context(), deviceConfig{}).Name || !strings.HasSuffix(p.Build, "+cpu") || len(p.Points) != sizes || p.LoadSeconds <= 0 {
 			t.Errorf("%+v", p)
 		}
 	}
@@ -140,8 +140,8 @@ func TestModelsBench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := gpu.ProfileKey{SHA256: own.All()[0].SHA256, Device: processor(t.Context(), deviceConfig{}).Name, Build: runtime.Build(), Precision: "fp32"}
-	if p, ok := kept.Get(key); !ok || !p.Measured() || p.Best() != b.Recommended[0].BatchItems {
+	key := gpu.ProfileKey{SHA256: own.All()[0].SHA256, Device: (&app{probers: newProbers()}).processor(t.Context(), deviceConfig{}).Name, Build: runtime.Build(), Precision: "fp32"}
+	if p, ok := kept.Get(key); !ok || !p.Measured() || p.Best().Items != b.Recommended[0].BatchItems {
 		t.Errorf("kept for %+v: %+v, %v", key, p, ok)
 	}
 	for _, args := range [][]string{{"--device", "tpu:0"}, {"--rounds", "-1"}, {"no-such-model"}} {

@@ -55,6 +55,7 @@ type pipeline struct {
 	config    config
 	layout    layout
 	hardware  *hardware
+	profiles  *gpu.Profiles
 	scheduler *gpu.Scheduler
 	index     *sqlite.Index
 	origin    *origin.Origin
@@ -107,6 +108,9 @@ func (a *app) openPipeline(ctx context.Context, c config, state string) (_ *pipe
 		return nil, err
 	}
 	if err := p.openEffects(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.warmUp(ctx, c, catalog, spec, a.log()); err != nil {
 		return nil, err
 	}
 	p.fetch, p.published = p.fetcher(), p.documents()
@@ -167,13 +171,16 @@ func (w *wiring) close() {
 // rewire lets episodes that begin from now on go through the graph and the
 // models of another configuration. Those under way end as they began; then
 // their models leave the devices.
-func (p *pipeline) rewire(c config) error {
+func (p *pipeline) rewire(ctx context.Context, c config, log *slog.Logger) error {
 	catalog, err := c.catalog()
 	if err != nil {
 		return err
 	}
 	spec, err := c.spec(catalog)
 	if err != nil {
+		return err
+	}
+	if err := p.warmUp(ctx, c, catalog, spec, log); err != nil {
 		return err
 	}
 	w, err := p.wire(c, catalog, spec)
@@ -232,10 +239,11 @@ func (p *pipeline) openDevices(ctx context.Context, state string, log *slog.Logg
 	for _, note := range p.hardware.notes {
 		log.Info(note)
 	}
+	p.profiles = openProfiles(state, log)
 	p.scheduler = gpu.New(gpu.Options{
 		Runtime:     p.hardware.runtime,
 		Devices:     p.hardware.devices,
-		Profiles:    openProfiles(state, log),
+		Profiles:    p.profiles,
 		MaxWait:     c.BatchWait,
 		BacklogWait: 10 * c.BatchWait,
 		Registerer:  p.metrics,

@@ -149,7 +149,7 @@ func (s *streamer) reloadOnSignal(ctx context.Context, log *slog.Logger) (wait f
 			}
 			c, err := s.app.loadConfig()
 			if err == nil {
-				err = s.pipeline.rewire(c)
+				err = s.pipeline.rewire(ctx, c, log)
 			}
 			if err != nil {
 				log.Error("the configuration is not taken: all stays as it was", "error", err)
