@@ -58,8 +58,10 @@ func TestAModelThatIsClosedGivesItsMemoryBack(t *testing.T) {
 		after = append(after, resident(t)>>20)
 	}
 	t.Logf("resident after each close, MiB: %d", after)
-	// The first few fill what stays: the arena, and the allocator's free lists.
-	if grown := after[11] - after[3]; grown > 8 {
+	// What stays (the arena, and the free lists of the allocator's heaps for each
+	// thread that comes to use them) fills in steps of 3 or 4 MiB, to 12 more at
+	// most. Without giveBack eight openings leave over 100.
+	if grown := after[11] - after[3]; grown > 20 {
 		t.Errorf("eight more openings left %d MiB behind: %d", grown, after)
 	}
 }
