@@ -19,7 +19,7 @@ type line struct {
 	// copy makes an item of another's input, for which nobody waits.
 	copy func(*item) *item
 
-	live, backlog chan struct{} // one element for each item that waits
+	live, backlog priority
 	closing       chan struct{} // closed when the queue takes no more
 
 	// Guarded by Scheduler.mu.
@@ -36,10 +36,19 @@ type line struct {
 	closed   bool
 }
 
-func newLine(m *models.Model, places int) *line {
+// priority is a line's side for live items, or for the backlog's.
+type priority struct {
+	places chan struct{} // one element for each item that waits
+	itemMetrics
+}
+
+func newLine(m *models.Model, places int, counted *metrics) *line {
+	side := func(name string) priority {
+		return priority{make(chan struct{}, places), counted.ofItems(m.Manifest.Ref(), name)}
+	}
 	q := &line{
 		model: m, ref: m.Manifest.Ref(),
-		live: make(chan struct{}, places), backlog: make(chan struct{}, places), closing: make(chan struct{}),
+		live: side("live"), backlog: side("backlog"), closing: make(chan struct{}),
 		lanes: map[int]*lane{}, maxItems: m.Manifest.Batch.MaxItems,
 		stats: Stats{Model: m.Manifest.Ref()},
 	}
@@ -71,11 +80,12 @@ func (q *line) bound(best Point) {
 	}
 }
 
-func (q *line) places(it *item) chan struct{} {
+// of is the side that an item is on.
+func (q *line) of(it *item) *priority {
 	if it.backlog {
-		return q.backlog
+		return &q.backlog
 	}
-	return q.live
+	return &q.live
 }
 
 // need is what a run takes on a device with a profile, in bytes.
@@ -123,13 +133,6 @@ type item struct {
 func (it *item) answer(ranWith int, err error) {
 	it.ranWith, it.err, it.ended = ranWith, err, time.Now()
 	close(it.done)
-}
-
-func (it *item) priority() string {
-	if it.backlog {
-		return "backlog"
-	}
-	return "live"
 }
 
 // list holds items in the order in which they came.
@@ -220,7 +223,7 @@ func (l *lane) remove(it *item) {
 	l.list(it).remove(it)
 	it.lane = nil
 	l.cost -= it.cost
-	<-l.line.places(it)
+	<-l.line.of(it).places
 	if l.waiting() == 0 {
 		delete(l.line.lanes, it.bucket)
 	}

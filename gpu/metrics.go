@@ -124,6 +124,22 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 }
 
+// itemMetrics count one queue's items of one priority. They are found once: to
+// find one by its labels takes longer than all else that is counted of an item.
+type itemMetrics struct {
+	queued prometheus.Gauge
+	waited prometheus.Observer
+	done   prometheus.Counter // of either priority
+}
+
+func (m *metrics) ofItems(model, priority string) itemMetrics {
+	return itemMetrics{
+		queued: m.queued.WithLabelValues(model, priority),
+		waited: m.waited.WithLabelValues(model, priority),
+		done:   m.items.WithLabelValues(model, outcomeDone),
+	}
+}
+
 // ledger shows how a device's memory stands.
 func (m *metrics) ledger(device string, b Balance) {
 	for what, bytes := range map[string]int64{

@@ -46,10 +46,12 @@ func NewQueue[In, Out any](s *Scheduler, m *models.Model, r models.Runner[In, Ou
 		}
 		return nil
 	}
-	l := newLine(m, s.options.QueueItems)
+	l := newLine(m, s.options.QueueItems, s.metrics)
 	l.run = run
 	l.copy = func(it *item) *item {
-		return &item{payload: &exchange[In, Out]{in: it.payload.(*exchange[In, Out]).in}, cost: it.cost}
+		x := &exchange[In, Out]{in: it.payload.(*exchange[In, Out]).in, item: item{cost: it.cost}}
+		x.payload = x
+		return &x.item
 	}
 	if f, ok := r.(models.Refiller[In, Out]); ok && !m.Manifest.Batch.Fixed {
 		l.refill = func(ctx context.Context, sessions models.Sessions, feed *feed) error {
@@ -84,10 +86,11 @@ func (q *Queue[In, Out]) Close() {
 	}
 }
 
-// exchange is an item's typed side.
+// exchange is an item with its typed side.
 type exchange[In, Out any] struct {
-	in  In
-	out Out
+	item // its payload is the exchange
+	in   In
+	out  Out
 }
 
 // Do queues an item and waits for its answer. Errors: ctx's (the item leaves
@@ -103,8 +106,9 @@ func (q *Queue[In, Out]) Do(ctx context.Context, in In) (models.Answer[Out], err
 	if err := ctx.Err(); err != nil {
 		return none, q.failed(err)
 	}
-	x := &exchange[In, Out]{in: in}
-	it := &item{payload: x, backlog: models.IsBacklog(ctx), came: began, done: make(chan struct{})}
+	x := &exchange[In, Out]{in: in, item: item{backlog: models.IsBacklog(ctx), came: began, done: make(chan struct{})}}
+	x.payload = x
+	it := &x.item
 	if err := q.measure(it, in); err != nil {
 		return none, &models.ItemError{Model: q.line.ref, Err: err}
 	}
@@ -152,24 +156,29 @@ func (q *Queue[In, Out]) measure(it *item, in In) (err error) {
 
 // put waits for a place and queues the item.
 func (s *Scheduler) put(ctx context.Context, q *line, it *item) error {
+	side := q.of(it)
 	select {
-	case q.places(it) <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-s.closing:
-		return ErrClosed
-	case <-q.closing:
-		return ErrClosed
+	case side.places <- struct{}{}: // usually there is one, and to wait for four things at once takes long
+	default:
+		select {
+		case side.places <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.closing:
+			return ErrClosed
+		case <-q.closing:
+			return ErrClosed
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || q.closed || s.lost != nil {
-		<-q.places(it)
+		<-side.places
 		return cmp.Or(s.lost, ErrClosed)
 	}
 	q.add(it)
 	s.queued++
-	s.metrics.queued.WithLabelValues(q.ref, it.priority()).Inc()
+	side.queued.Inc()
 	s.dispatch()
 	return nil
 }
@@ -198,6 +207,6 @@ func (s *Scheduler) drop(it *item, err error, outcome string) {
 	it.lane.remove(it)
 	it.answer(0, err)
 	s.queued--
-	s.metrics.queued.WithLabelValues(q.ref, it.priority()).Dec()
+	q.of(it).queued.Dec()
 	s.metrics.items.WithLabelValues(q.ref, outcome).Inc()
 }

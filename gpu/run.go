@@ -44,8 +44,9 @@ func (s *Scheduler) grows(b *batch) bool {
 // begin marks an item as running in a batch. The caller holds s.mu.
 func (s *Scheduler) begin(b *batch, it *item) {
 	it.batch, it.began = b, time.Now()
-	s.metrics.queued.WithLabelValues(b.line.ref, it.priority()).Dec()
-	s.metrics.waited.WithLabelValues(b.line.ref, it.priority()).Observe(it.began.Sub(it.came).Seconds())
+	side := b.line.of(it)
+	side.queued.Dec()
+	side.waited.Observe(it.began.Sub(it.came).Seconds())
 }
 
 // run takes items through the runner. A failing run is split in two until the
@@ -290,14 +291,14 @@ func (s *Scheduler) answer(b *batch, items []*item, err error) {
 
 // settle answers one item and counts it. The caller holds s.mu.
 func (s *Scheduler) settle(b *batch, it *item, ranWith int, err error) {
-	outcome := outcomeDone
 	switch {
 	case it.withdrawn:
-		outcome = outcomeCancelled
+		s.metrics.items.WithLabelValues(b.line.ref, outcomeCancelled).Inc()
 	case err != nil:
-		outcome = outcomeFailed
+		s.metrics.items.WithLabelValues(b.line.ref, outcomeFailed).Inc()
+	default:
+		b.line.of(it).done.Inc()
 	}
-	s.metrics.items.WithLabelValues(b.line.ref, outcome).Inc()
 	it.answer(ranWith, err)
 }
 

@@ -145,7 +145,7 @@ func start(t *testing.T, o Options, m *models.Model, r *runner) (*Scheduler, *Qu
 		if n := s.devices[0].ledger.Balance().Weights; n != 0 {
 			t.Errorf("%d bytes are still promised after Close", n)
 		}
-		if len(q.line.live)+len(q.line.backlog)+len(q.line.lanes)+len(s.running) != 0 {
+		if len(q.line.live.places)+len(q.line.backlog.places)+len(q.line.lanes)+len(s.running) != 0 {
 			t.Error("items are left after Close")
 		}
 	})
