@@ -150,13 +150,18 @@ func (p *Profile) measureWeights(ctx context.Context, m *models.Model, o Measure
 		return err
 	}
 	began := time.Now()
-	sessions, err := openAll(ctx, m, o)
+	var sessions models.Sessions
+	peak, err := o.Meter.Peak(ctx, func() (err error) {
+		sessions, err = openAll(ctx, m, o)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	p.LoadSeconds = time.Since(began).Seconds()
 	open, err := o.Meter.Held(ctx)
 	p.WeightsBytes = max(1, open-before)
+	p.OpeningBytes = max(p.WeightsBytes, peak-before)
 	return errors.Join(err, closeAll(sessions))
 }
 
@@ -270,6 +275,7 @@ func sizes(b models.Batch, w Workload) []int {
 // longer.
 func (p *Profile) Include(other *Profile) {
 	p.WeightsBytes = max(p.WeightsBytes, other.WeightsBytes)
+	p.OpeningBytes = max(p.OpeningBytes, other.OpeningBytes)
 	p.LoadSeconds = min(p.LoadSeconds, other.LoadSeconds)
 	p.Points = slices.Clone(p.Points)
 	for _, pt := range other.Points {

@@ -35,8 +35,9 @@ type Profile struct {
 	ProfileKey
 	Model        string  `json:"model"` // name@version
 	WeightsBytes int64   `json:"weights_bytes"`
-	LoadSeconds  float64 `json:"load_seconds"` // from a cold start: reading, checking, opening
-	Points       []Point `json:"points"`       // by cost, of equal cost the largest first
+	OpeningBytes int64   `json:"opening_bytes"` // the most while it opens: file, graph and weights side by side
+	LoadSeconds  float64 `json:"load_seconds"`  // from a cold start: reading, checking, opening
+	Points       []Point `json:"points"`        // by cost, of equal cost the largest first
 
 	perItem int64 // guessed, where nothing was measured
 }
@@ -147,6 +148,7 @@ func Guess(m *models.Model) (Profile, error) {
 	return Profile{
 		Model:        m.Manifest.Ref(),
 		WeightsBytes: guessedWeights * files,
+		OpeningBytes: (guessedWeights + 2) * files,
 		perItem:      max(guessedLeast, guessedRun*files) / guessedBatch,
 	}, nil
 }
@@ -246,6 +248,9 @@ func writeAtomically(path string, b []byte) error {
 	}
 	return nil
 }
+
+// opening is what the model takes beside its weights while it opens.
+func (p *Profile) opening() int64 { return max(0, p.OpeningBytes-p.WeightsBytes) }
 
 // loads is how long the model takes to open.
 func (p *Profile) loads() time.Duration { return time.Duration(p.LoadSeconds * float64(time.Second)) }

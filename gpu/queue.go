@@ -65,7 +65,7 @@ func NewQueue[In, Out any](s *Scheduler, m *models.Model, r models.Runner[In, Ou
 	}
 	for _, d := range s.devices {
 		p := s.profile(d, m)
-		d.ledger.Keep(p.WeightsBytes)
+		d.ledger.Keep(p.WeightsBytes + p.opening())
 		l.bound(p.Best())
 	}
 	s.lines = append(s.lines, l)

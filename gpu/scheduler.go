@@ -329,7 +329,7 @@ func (s *Scheduler) prepare(l *lane, at spot, victims []*resident, both bool) *b
 	p := s.profile(d, q.model)
 	r := at.resident
 	if r == nil {
-		account, err := d.ledger.Open(q.ref, p.WeightsBytes, q.need(p, 1, l.head(s.turn).cost), accounts(victims)...)
+		account, err := d.ledger.Open(q.ref, p.WeightsBytes, p.opening(), q.need(p, 1, l.head(s.turn).cost), accounts(victims)...)
 		if err != nil {
 			panic(err) // it was asked under the same lock
 		}
