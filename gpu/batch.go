@@ -34,6 +34,7 @@ type line struct {
 	pace     float64       // nanoseconds that a unit of burden takes, on average of late
 	runs     int           // batches that go on
 	closed   bool
+	warned   bool // that it has no room
 }
 
 // priority is a line's side for live items, or for the backlog's.

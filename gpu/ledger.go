@@ -12,6 +12,10 @@ import (
 // device has left.
 var ErrNoRoom = errors.New("does not fit into the device's memory")
 
+// ErrTooLarge is wrapped by the error for a model, or one item of it, that would
+// not fit if the device were empty. It wraps ErrNoRoom.
+var ErrTooLarge = fmt.Errorf("%w, nor would it into all of it", ErrNoRoom)
+
 // Ledger keeps account of one device's memory, so that what our models take
 // together with what others use never exceeds it:
 //
@@ -66,11 +70,12 @@ func NewLedger(o LedgerOptions) *Ledger {
 }
 
 // Keep makes a shared arena leave so many bytes for weights: it is never given
-// back, and the largest model must still fit beside it.
+// back, and the largest model must still fit beside it, unless it fits in no
+// case.
 func (l *Ledger) Keep(weights int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.common != nil {
+	if l.common != nil && weights <= l.options.Total-l.options.Reserve {
 		l.keep = max(l.keep, weights)
 	}
 }

@@ -99,7 +99,7 @@ type exchange[In, Out any] struct {
 // alone makes the runner fail; models.ErrOutOfMemory when the device has no
 // memory for this item alone; models.ErrDeviceLost once a device is lost to the
 // process, from then on for every item; ErrNoRoom and the Runtime's errors when the
-// model cannot be opened; ErrClosed.
+// model cannot be opened; ErrTooLarge when it never can; ErrClosed.
 func (q *Queue[In, Out]) Do(ctx context.Context, in In) (models.Answer[Out], error) {
 	var none models.Answer[Out]
 	began := time.Now()

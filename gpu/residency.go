@@ -237,9 +237,9 @@ func (s *Scheduler) makeRoom(l *lane, at spot, now time.Time) (victims []*reside
 	if !enough(all) {
 		switch {
 		case !d.ledger.Fits(max(p.WeightsBytes+p.opening(), d.ledger.kept()), need):
-			err = fmt.Errorf("gpu: %s needs %s on %s: %w", q.ref, mb(p.WeightsBytes+need), d.Name, ErrNoRoom)
+			err = fmt.Errorf("needs %s on %s, and %s while it is opened: %w", mb(p.WeightsBytes+need), d.Name, mb(p.WeightsBytes+p.opening()), ErrTooLarge)
 		case !now.Before(head.came.Add(noRoomPatience)):
-			err = fmt.Errorf("gpu: %s needs %s on %s, and others have had it for %v: %w", q.ref, mb(p.WeightsBytes+need), d.Name, noRoomPatience, ErrNoRoom)
+			err = fmt.Errorf("needs %s on %s, and others have had it for %v: %w", mb(p.WeightsBytes+need), d.Name, noRoomPatience, ErrNoRoom)
 		}
 		return nil, false, now.Add(noRoomRetry), err
 	}

@@ -297,6 +297,10 @@ func (s *Scheduler) change(now time.Time) (best crowd, victims []*resident, agai
 		victims, ok, at, err := s.makeRoom(c.lane, c.spot, now)
 		switch {
 		case err != nil:
+			if q := c.lane.line; !q.warned {
+				q.warned = true
+				s.options.Log.Warn("a model has no room", "model", q.ref, "device", c.spot.device.Name, "error", err)
+			}
 			s.drop(c.lane.head(s.turn), err, outcomeFailed)
 			return crowd{}, nil, now
 		case ok:
