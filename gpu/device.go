@@ -97,11 +97,12 @@ func (s *Scheduler) observe(ctx context.Context, d *device) error {
 	if err != nil {
 		return err
 	}
-	d.ledger.Observe(r.UsedBytes, r.OwnBytes, settled)
 	s.metrics.reading(d.Name, r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d.reading = r
+	// Under the lock: a batch that is being planned counts on what it was told.
+	d.ledger.Observe(r.UsedBytes, r.OwnBytes, settled)
 	s.dispatch() // what others gave back may be enough
 	return nil
 }
