@@ -239,7 +239,8 @@ type batch struct {
 	resident *resident
 	victims  []*resident // that are closed before it runs
 	bytes    int64       // of activations that it was promised
-	release  func()
+	release  func(begun bool)
+	begun    bool // the runner was called
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 

@@ -129,8 +129,9 @@ func (a *Account) Loaded() {
 }
 
 // Run promises bytes of activations to a run, which gives them back with the
-// returned function; calling it again does nothing.
-func (a *Account) Run(bytes int64, victims ...*Account) (done func(), err error) {
+// returned function, and says whether it has begun: if not, the arena has not
+// grown. Calling it again does nothing.
+func (a *Account) Run(bytes int64, victims ...*Account) (done func(begun bool), err error) {
 	l := a.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -144,12 +145,20 @@ func (a *Account) Run(bytes int64, victims ...*Account) (done func(), err error)
 	a.arena.used += bytes
 	a.arena.held += grow
 	a.arena.growing += grow
-	return sync.OnceFunc(func() {
+	given := false
+	return func(begun bool) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		if given {
+			return
+		}
+		given = true
 		a.arena.used -= bytes
 		a.arena.growing -= grow
-	}), nil
+		if !begun {
+			a.arena.held -= grow
+		}
+	}, nil
 }
 
 // Room is the most that Run would give now, in bytes.

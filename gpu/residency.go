@@ -330,10 +330,12 @@ func (s *Scheduler) load(ctx context.Context, b *batch) error {
 	}
 	m := r.model
 	began := time.Now()
-	before := s.usedBy(ctx, d)
+	before, told := s.usedBy(ctx, d)
 	sessions, err := s.open(ctx, m, d.Name)
 	took := time.Since(began)
-	grew := s.usedBy(ctx, d) - before
+	after, toldAgain := s.usedBy(ctx, d)
+	var raised *Profile
+	defer func() { s.keep(raised) }() // after the lock is given back
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.fetched, m.SHA256)
@@ -349,8 +351,8 @@ func (s *Scheduler) load(ctx context.Context, b *batch) error {
 	s.metrics.loads.WithLabelValues(m.Manifest.Ref(), d.Name, outcomeDone).Observe(took.Seconds())
 	r.sessions, r.since, r.idle = sessions, time.Now(), time.Now()
 	r.account.Loaded()
-	if len(d.reloads) > 0 { // the first to come brings the libraries' own memory
-		s.raiseWeights(d, r, grew)
+	if told && toldAgain && len(d.reloads) > 0 { // the first to come brings the libraries' own memory
+		raised = s.raiseWeights(d, r, after-before)
 	}
 	d.reloads[m.SHA256] = took
 	s.metrics.ledger(d.Name, d.ledger.Balance())

@@ -190,7 +190,7 @@ func (s *Scheduler) finish(b *batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.cancel(nil)
-	b.release()
+	b.release(b.begun)
 	delete(s.running, b)
 	d, r := b.device, b.resident
 	r.runs--
