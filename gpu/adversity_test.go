@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/earshot-fm/earshot/models"
+	"pgregory.net/rapid"
 )
 
 func (c *card) othersTake(bytes int64) {
@@ -64,6 +65,94 @@ func TestReadingsComeAtAnyTime(t *testing.T) {
 	reading.Wait()
 	if err := b.Close(context.Background()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAModelGetsItsTurnWhicheverDeviceIsFree: on two devices that are always at
+// work for others, one is free at a time; a third model still comes in.
+func TestAModelGetsItsTurnWhicheverDeviceIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCard(1000*megabyte, 100*time.Millisecond)
+		devices := []Device{{Name: "cuda:0", Kind: "card", MemoryBytes: 100 * megabyte}, {Name: "cuda:1", Kind: "card", MemoryBytes: 100 * megabyte}}
+		busy := kind{name: "busy", weights: 80 * megabyte, each: megabyte, takes: time.Second, items: 4}
+		other := kind{name: "other", weights: 80 * megabyte, each: megabyte, takes: time.Second, items: 4}
+		b := newBench(t, c, Options{Devices: devices}, busy, other)
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 2400 {
+			wg.Go(func() { b.queues["busy"].Do(models.WithBacklogPriority(ctx), work{cost: 1}) })
+		}
+		<-time.After(10500 * time.Millisecond) // both work, half a second apart or not
+		for i := range 3 {
+			a, err := b.queues["other"].Do(t.Context(), work{id: i, cost: 1})
+			if err != nil || a.Waited > 5*time.Second {
+				t.Errorf("live item %d waited %v (%v)", i, a.Waited, err)
+			}
+		}
+		stop()
+		wg.Wait()
+		b.close(t)
+	})
+}
+
+// TestTheDeviceThatOthersUseIsNotWaitedFor: one device is full of others'
+// memory, and on the other one there is room to make.
+func TestTheDeviceThatOthersUseIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCard(1000*megabyte, 100*time.Millisecond)
+		full := func(context.Context) (Reading, error) { return Reading{UsedBytes: 90 * megabyte}, nil }
+		devices := []Device{{Name: "cuda:0", Kind: "card", MemoryBytes: 100 * megabyte, Read: full}, {Name: "cuda:1", Kind: "card", MemoryBytes: 100 * megabyte}}
+		one := kind{name: "one", weights: 80 * megabyte, each: megabyte, items: 4}
+		two := kind{name: "two", weights: 80 * megabyte, each: megabyte, items: 4}
+		b := newBench(t, c, Options{Devices: devices}, one, two)
+		synctest.Wait()
+		for i := range 3 {
+			for _, k := range []kind{one, two} {
+				if a, err := b.queues[k.name].Do(t.Context(), work{id: i, cost: 1}); err != nil || a.Device != "cuda:1" || a.Waited > time.Second {
+					t.Errorf("%s: %+v, %v", k.name, a, err)
+				}
+			}
+		}
+		b.close(t)
+	})
+}
+
+// TestALongQueueIsNoLackOfMemory: an item that has waited for its turn for
+// minutes does not fail since there is no room at the moment when it comes.
+func TestALongQueueIsNoLackOfMemory(t *testing.T) {
+	for _, what := range []string{"another model is being opened", "others take memory for a moment"} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCard(100*megabyte, 10*time.Second)
+				leases := 1
+				if what == "another model is being opened" {
+					leases = 2
+				}
+				one := kind{name: "one", weights: 80 * megabyte, each: megabyte, takes: 10 * time.Second, items: 4}
+				two := kind{name: "two", weights: 80 * megabyte, each: megabyte, takes: 10 * time.Second, items: 4}
+				b := newBench(t, c, Options{Devices: []Device{{Name: "cuda:0", MemoryBytes: c.total, Leases: leases, Read: c.read}}}, one, two)
+				var wg sync.WaitGroup
+				for i := range 400 {
+					for _, k := range []kind{one, two} {
+						wg.Go(func() {
+							if a, err := b.queues[k.name].Do(models.WithBacklogPriority(context.Background()), work{id: i, cost: 1}); err != nil {
+								t.Errorf("%s: %+v, %v", k.name, a, err)
+							}
+						})
+					}
+				}
+				if leases == 1 {
+					for range 50 { // for a few seconds, now and then
+						<-time.After(37 * time.Second)
+						c.othersTake(15 * megabyte)
+						<-time.After(3 * time.Second)
+						c.othersTake(0)
+					}
+				}
+				wg.Wait()
+				b.Close(context.Background())
+			})
+		})
 	}
 }
 
@@ -128,6 +217,62 @@ func TestWhatElseTheMachineDoesIsNoModels(t *testing.T) {
 		if balance := b.Devices()[0].Balance; balance.Arenas > 2*megabyte {
 			t.Errorf("the arena is said to hold %d MB", balance.Arenas/megabyte)
 		}
+		b.close(t)
+	})
+}
+
+// TestALargeItemIsNotOvertakenForEver: an item that needs most of the memory
+// runs although small batches of others come all the time.
+func TestALargeItemIsNotOvertakenForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCard(1000*megabyte, 0)
+		small := kind{name: "small", weights: megabyte, each: 30 * megabyte, takes: time.Second, items: 1}
+		large := kind{name: "large", weights: megabyte, each: 60 * megabyte, takes: time.Second, items: 1}
+		b := newBench(t, c, Options{Devices: []Device{{Name: "cpu", MemoryBytes: 80 * megabyte, Leases: 2}}}, small, large)
+		if _, err := b.queues["large"].Do(t.Context(), work{cost: 1}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for i := range 60 {
+			wg.Go(func() {
+				<-time.After(time.Duration(i%2) * 500 * time.Millisecond)
+				b.queues["small"].Do(models.WithBacklogPriority(ctx), work{cost: 1})
+			})
+		}
+		<-time.After(3200 * time.Millisecond)
+		if a, err := b.queues["large"].Do(t.Context(), work{cost: 1}); err != nil || a.Waited > 2*time.Second {
+			t.Errorf("a live item waited %v behind the backlog (%v)", a.Waited, err)
+		}
+		stop()
+		wg.Wait()
+		b.Close(context.Background())
+	})
+}
+
+// TestAClosedQueuesLastItemMayBeWithdrawn: the model leaves its device all the
+// same.
+func TestAClosedQueuesLastItemMayBeWithdrawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := kind{name: "old", weights: 40 * megabyte, each: megabyte, takes: time.Minute, items: 1}
+		next := kind{name: "next", weights: 40 * megabyte, each: megabyte, takes: time.Hour, items: 1}
+		b := newBench(t, newCard(100*megabyte, time.Second), Options{}, k, next)
+		if _, err := b.queues["old"].Do(t.Context(), work{cost: 1}); err != nil {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { b.queues["next"].Do(t.Context(), work{cost: 1}) })
+		<-time.After(10 * time.Second) // it has the only lease
+		wg.Go(func() { b.queues["old"].Do(ctx, work{cost: 1}) })
+		synctest.Wait()
+		b.queues["old"].Close()
+		cancel()
+		synctest.Wait()
+		if state := b.Devices()[0]; len(state.Residents) != 1 {
+			t.Errorf("%+v", state.Residents)
+		}
+		wg.Wait()
 		b.close(t)
 	})
 }
@@ -250,3 +395,173 @@ func (c cards) Open(ctx context.Context, graph []byte, device string) (models.Se
 }
 
 func (cards) Build() string { return "card" }
+
+// TestWhateverHappens checks over random models, devices and arrivals, with
+// others that take memory and give it back, sessions that do not open, readings
+// that fail, items that join batches and queues that close, that the cards are
+// never asked for more than they have, that every item is answered, and that all
+// is given back.
+func TestWhateverHappens(t *testing.T) {
+	inOneBubble(t, func(t *testing.T, rt *rapid.T) {
+		total := int64(rapid.IntRange(80, 200).Draw(rt, "total")) * megabyte
+		opens := time.Duration(rapid.IntRange(0, 200).Draw(rt, "opens")) * time.Millisecond
+		failing := rapid.IntRange(0, 4).Draw(rt, "failing") // one opening in so many; 0: none
+		errBroken := errors.New("a bad graph")
+		all := cards{}
+		o := Options{Runtime: all, BacklogWait: 20 * time.Millisecond}
+		o.Profiles, _ = OpenProfiles("")
+		var silent atomic.Bool
+		for i := range rapid.IntRange(1, 3).Draw(rt, "devices") {
+			c := newCard(total, opens)
+			n := 0
+			c.broken = func(string) error {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				if n++; failing > 0 && n%(failing+1) == 0 {
+					return errBroken
+				}
+				return nil
+			}
+			name := "cuda:" + string(rune('0'+i))
+			all[name] = c
+			o.Devices = append(o.Devices, Device{Name: name, Kind: "card", MemoryBytes: total, Leases: rapid.IntRange(1, 2).Draw(rt, "leases"), Read: func(ctx context.Context) (Reading, error) {
+				if silent.Load() {
+					return Reading{}, ErrNoAnswer
+				}
+				r, err := c.read(ctx)
+				r.OwnBytes = r.UsedBytes // or promises not yet taken would be others'
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				r.OwnBytes -= c.others
+				return r, err
+			}})
+		}
+		var kinds []kind
+		for i := range rapid.IntRange(1, 5).Draw(rt, "models") {
+			k := kind{
+				name:    "m" + string(rune('0'+i)),
+				weights: int64(rapid.IntRange(1, 60).Draw(rt, "weights")) * megabyte,
+				each:    int64(rapid.IntRange(0, 4).Draw(rt, "each")) * megabyte,
+				takes:   time.Duration(rapid.IntRange(0, 50).Draw(rt, "takes")) * time.Millisecond,
+				items:   rapid.IntRange(1, 16).Draw(rt, "items"),
+			}
+			for _, c := range all {
+				c.weights[k.name] = k.weights
+			}
+			if err := o.Profiles.Put(k.profile(o.Devices[0], all)); err != nil {
+				rt.Fatal(err)
+			}
+			kinds = append(kinds, k)
+		}
+		s := New(o)
+		queues := map[string]*Queue[work, int]{}
+		for _, k := range kinds {
+			r := models.Runner[work, int](k)
+			if rapid.Bool().Draw(rt, "refills") {
+				r = refillingKind{k}
+			}
+			q, err := NewQueue(s, k.model(), r)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			queues[k.name] = q
+			if after := rapid.IntRange(0, 6000).Draw(rt, "closes"); after < 3000 {
+				time.AfterFunc(time.Duration(after)*time.Millisecond, q.Close)
+			}
+		}
+		var wg sync.WaitGroup
+		for _, name := range []string{"cuda:0", "cuda:1", "cuda:2"} {
+			c := all[name]
+			if c == nil {
+				continue
+			}
+			for range rapid.IntRange(0, 3).Draw(rt, "spells") {
+				// Not in the moment in which a device is read, which would not show it yet.
+				after, lasts := 2*rapid.IntRange(0, 1000).Draw(rt, "after")+1, rapid.IntRange(1, 100_000).Draw(rt, "lasts")
+				share := int64(rapid.IntRange(1, 100).Draw(rt, "share"))
+				wg.Go(func() {
+					<-time.After(time.Duration(after) * time.Millisecond)
+					took := s.othersTake(name, c, share)
+					<-time.After(time.Duration(lasts) * time.Millisecond)
+					c.mu.Lock()
+					c.others -= took
+					c.mu.Unlock()
+				})
+			}
+		}
+		if rapid.Bool().Draw(rt, "silence") {
+			time.AfterFunc(time.Second, func() { silent.Store(true) })
+			time.AfterFunc(3*time.Second, func() { silent.Store(false) })
+		}
+		for i := range rapid.IntRange(1, 80).Draw(rt, "arrivals") {
+			k := rapid.SampledFrom(kinds).Draw(rt, "kind")
+			after := time.Duration(rapid.IntRange(0, 3000).Draw(rt, "comes")) * time.Millisecond
+			patient := time.Duration(rapid.IntRange(0, 4).Draw(rt, "patient")) * 300 * time.Millisecond
+			backlog := rapid.Bool().Draw(rt, "backlog")
+			cost := float64(rapid.IntRange(1, 4).Draw(rt, "cost"))
+			wg.Go(func() {
+				<-time.After(after)
+				ctx := context.Background()
+				if backlog {
+					ctx = models.WithBacklogPriority(ctx)
+				}
+				if patient > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, patient)
+					defer cancel()
+				}
+				came := time.Now()
+				a, err := queues[k.name].Do(ctx, work{id: i, cost: cost})
+				if took := time.Since(came); took > 4*time.Minute {
+					rt.Errorf("%s: item %d was answered after %v", k.name, i, took)
+				}
+				switch {
+				case err == nil && a.Value == 2*i:
+				case patient > 0 && errors.Is(err, context.DeadlineExceeded):
+				case errors.Is(err, ErrClosed), errors.Is(err, errBroken), errors.Is(err, models.ErrDeviceLost):
+				case errors.Is(err, ErrNoRoom) && !errors.Is(err, ErrTooLarge): // for as long as others had it
+				default:
+					rt.Errorf("%s: %+v, %v", k.name, a, err)
+				}
+			})
+		}
+		if rapid.Bool().Draw(rt, "closed early") {
+			<-time.After(time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+			defer cancel()
+			if err := s.Close(ctx); err != nil {
+				rt.Error(err)
+			}
+		}
+		wg.Wait()
+		if err := s.Close(context.Background()); err != nil {
+			rt.Error(err)
+		}
+		for _, d := range s.devices {
+			c, b := all[d.Name], d.ledger.Balance()
+			if c.used != 0 || c.most > c.total || b.Weights+b.Arenas+b.InUse != 0 {
+				rt.Errorf("%s: %d MB are left, at most %d MB of %d were taken, the ledger has %+v", d.Name, c.used/megabyte, c.most/megabyte, total/megabyte, b)
+			}
+		}
+		if s.queued != 0 || len(s.running) != 0 {
+			rt.Errorf("%d items wait, %d batches run", s.queued, len(s.running))
+		}
+	})
+}
+
+// othersTake lets others take so many hundredths of what nobody was promised,
+// before anybody is.
+func (s *Scheduler) othersTake(name string, c *card, share int64) (took int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range s.devices {
+		if d.Name == name {
+			took = max(0, d.ledger.Balance().Left) * share / 100
+			c.others += took
+			d.ledger.Observe(c.used+c.others, c.used, d.ledger.Settled())
+		}
+	}
+	return took
+}

@@ -173,7 +173,8 @@ type lane struct {
 	line          *line
 	bucket        int
 	live, backlog list
-	cost          float64 // of all
+	cost          float64   // of all
+	cramped       time.Time // since when it has found no room, whatever goes; zero: it has
 }
 
 func (l *lane) list(it *item) *list {

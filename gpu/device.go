@@ -44,6 +44,7 @@ type device struct {
 	worked    map[string]bool          // models that have run well here
 	faults    int                      // in a row
 	out       bool                     // left out for good
+	held      bool                     // begins nothing, so that one item that needs most of it gets room
 	reading   Reading
 }
 
@@ -100,9 +101,9 @@ func (s *Scheduler) observe(ctx context.Context, d *device) error {
 	s.metrics.reading(d.Name, r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d.reading = r
 	// Under the lock: a batch that is being planned counts on what it was told.
 	d.ledger.Observe(r.UsedBytes, r.OwnBytes, settled)
+	d.reading = r
 	s.dispatch() // what others gave back may be enough
 	return nil
 }

@@ -219,6 +219,7 @@ func (s *Scheduler) next(now time.Time) (b *batch, again time.Time) {
 		first, second = backlog, live
 	}
 	for _, d := range s.devices {
+		d.held = false
 		for _, r := range d.residents {
 			r.leaving = false
 		}
@@ -226,7 +227,7 @@ func (s *Scheduler) next(now time.Time) (b *batch, again time.Time) {
 	s.crowded = s.crowded[:0]
 	for _, lanes := range [2][]*lane{first, second} {
 		for _, l := range lanes {
-			if at, c := s.spot(l); c == crowds {
+			if at, c := s.spot(l); c == crowds || c == cramped {
 				s.crowded = append(s.crowded, crowd{l, at})
 			}
 		}
@@ -241,8 +242,11 @@ func (s *Scheduler) next(now time.Time) (b *batch, again time.Time) {
 			if l.waiting() == 0 { // change dropped what can never run
 				continue
 			}
-			if at, c := s.spot(l); c == atOnce {
+			switch at, c := s.spot(l); c {
+			case atOnce:
 				return s.prepare(l, at, nil, both), time.Time{}
+			case drained:
+				at.device.held = true // or what comes behind would overtake it for ever
 			}
 		}
 	}
@@ -340,6 +344,7 @@ func (s *Scheduler) prepare(l *lane, at spot, victims []*resident, both bool) *b
 		r = &resident{model: q.model, account: account}
 		d.residents[q.model.SHA256] = r
 	}
+	l.cramped = time.Time{}
 	victims = s.spare(d, r, l, victims, time.Now())
 	b := l.cut(s.turn, p, r.account.Room(accounts(victims)...))
 	b.device, b.resident, b.victims = d, r, victims
@@ -404,7 +409,7 @@ func (s *Scheduler) Close(ctx context.Context) error {
 // stopAll answers what waits with err and stops what runs. The caller holds
 // s.mu.
 func (s *Scheduler) stopAll(err error) {
-	for _, q := range s.lines {
+	for _, q := range slices.Clone(s.lines) { // drop takes closed ones off the list
 		for _, l := range q.lanes {
 			for l.waiting() > 0 {
 				s.drop(l.head(false), err, outcomeCancelled)
