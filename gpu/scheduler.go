@@ -123,9 +123,10 @@ func New(o Options) *Scheduler {
 		s.metrics.ledger(d.Name, d.ledger.Balance())
 		if d.out {
 			s.leftOut(d, errors.New(d.LeftOut))
-			continue
 		}
-		if d.Read != nil {
+	}
+	for _, d := range s.devices { // when the list is whole, which a monitor's dispatch goes through
+		if d.Read != nil && !d.out {
 			s.monitors.Go(func() { s.monitor(s.background, d) })
 		}
 	}
