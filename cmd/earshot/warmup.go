@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/earshot-fm/earshot/dag"
@@ -31,6 +32,9 @@ func (p *pipeline) warmUp(ctx context.Context, c config, catalog *models.Catalog
 		m, err := catalog.Get(n.Model)
 		if err != nil {
 			return err
+		}
+		if slices.ContainsFunc(unknown, func(other *models.Model) bool { return other.SHA256 == m.SHA256 }) {
+			continue // two nodes use it
 		}
 		if known, ok := p.profiles.Get(gpu.KeyOf(m, d, p.hardware.runtime)); ok && known.Measured() {
 			continue
