@@ -565,3 +565,34 @@ func (s *Scheduler) othersTake(name string, c *card, share int64) (took int64) {
 	}
 	return took
 }
+
+// TestTheBacklogGetsInBetweenLiveModels: two models that do not fit side by side
+// have live work all the time; the backlog's third one gets its turn.
+func TestTheBacklogGetsInBetweenLiveModels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one := kind{name: "one", weights: 80 * megabyte, each: megabyte, takes: 100 * time.Millisecond, items: 4}
+		two := kind{name: "two", weights: 80 * megabyte, each: megabyte, takes: 100 * time.Millisecond, items: 4}
+		third := kind{name: "third", weights: 80 * megabyte, each: megabyte, takes: 100 * time.Millisecond, items: 4}
+		b := newBench(t, newCard(100*megabyte, 100*time.Millisecond), Options{}, one, two, third)
+		ctx, stop := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for i := range 16 {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					b.queues[[]string{"one", "two"}[i%2]].Do(ctx, work{cost: 1})
+				}
+			})
+		}
+		<-time.After(10 * time.Second)
+		wait, cancel := context.WithTimeout(models.WithBacklogPriority(t.Context()), time.Hour)
+		defer cancel()
+		a, err := b.queues["third"].Do(wait, work{cost: 1})
+		t.Logf("%v %v, %d loads", a.Waited, err, b.card.sum())
+		if err != nil || a.Waited > 10*time.Minute {
+			t.Errorf("the backlog waited %v (%v)", a.Waited, err)
+		}
+		stop()
+		wg.Wait()
+		b.close(t)
+	})
+}

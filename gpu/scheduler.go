@@ -72,22 +72,23 @@ type Scheduler struct {
 	monitors   sync.WaitGroup
 	batches    sync.WaitGroup
 
-	mu         sync.Mutex
-	lines      []*line
-	running    map[*batch]struct{}
-	queued     int         // items that wait
-	liveInARow int         // live batches since the backlog's last one, while it waited
-	timer      *time.Timer // for the next item to have waited long enough; nil: none
-	fetched    map[string]bool
-	closing    chan struct{} // closed when nothing more is taken
-	drained    chan struct{} // closed when, besides, nothing waits or runs
-	closed     bool
-	lostDevice string
-	lost       error      // why no device serves any more; nil: they do
-	turn       bool       // of the backlog, as next sees it
-	due        [2][]*lane // scratch of next
-	crowded    []crowd    // likewise
-	gone       sync.Once
+	mu          sync.Mutex
+	lines       []*line
+	running     map[*batch]struct{}
+	queued      int         // items that wait
+	liveInARow  int         // live batches since the backlog's last one, while it waited
+	liveChanges int         // of models for live work, in a row, while the backlog wanted one
+	timer       *time.Timer // for the next item to have waited long enough; nil: none
+	fetched     map[string]bool
+	closing     chan struct{} // closed when nothing more is taken
+	drained     chan struct{} // closed when, besides, nothing waits or runs
+	closed      bool
+	lostDevice  string
+	lost        error      // why no device serves any more; nil: they do
+	turn        bool       // of the backlog, as next sees it
+	due         [2][]*lane // scratch of next
+	crowded     []crowd    // likewise
+	gone        sync.Once
 }
 
 // crowd is a lane whose batch would run if another model made room.
@@ -291,8 +292,9 @@ func (s *Scheduler) dueAt(l *lane) (due time.Time) {
 	return due
 }
 
-// change decides which of the crowded lanes gets room: live before backlog, then
-// by work and age against what opening its model takes.
+// change decides which of the crowded lanes gets room: live before backlog, but
+// for the backlog's share of the changes, then by work and age against what
+// opening its model takes.
 func (s *Scheduler) change(now time.Time) (best crowd, victims []*resident, again time.Time) {
 	if len(s.crowded) == 0 {
 		return crowd{}, nil, time.Time{}
@@ -309,9 +311,13 @@ func (s *Scheduler) change(now time.Time) (best crowd, victims []*resident, agai
 			s.drop(c.lane.head(s.turn), err, outcomeFailed)
 			return crowd{}, nil, now
 		case ok:
+			s.changed(c)
 			return c, victims, time.Time{}
 		}
 		again = earlier(again, at)
+		if i == 0 && s.backlogChanges() && !s.workFor(c.lane.line.model).live && c.lane.cramped.IsZero() {
+			break // whose time has not come: another would begin a new turn
+		}
 		if i == 0 {
 			s.prefetch(c.lane.line.model)
 		}
@@ -325,10 +331,24 @@ func (s *Scheduler) change(now time.Time) (best crowd, victims []*resident, agai
 func (s *Scheduler) worth(c crowd, now time.Time) float64 {
 	w := s.workFor(c.lane.line.model)
 	worth := float64(w.lasts+now.Sub(c.lane.oldest())) / float64(s.reload(c.spot.device, c.lane.line.model))
-	if w.live {
-		worth += 1e9 // before all backlog
+	if w.live != s.backlogChanges() {
+		worth += 1e9 // before all others
 	}
 	return worth
+}
+
+// backlogChanges tells whether the next change of models is the backlog's.
+func (s *Scheduler) backlogChanges() bool { return s.liveChanges >= s.options.BacklogShare-1 }
+
+// changed counts a change of models.
+func (s *Scheduler) changed(c crowd) {
+	live := func(c crowd) bool { return s.workFor(c.lane.line.model).live }
+	switch {
+	case !live(c):
+		s.liveChanges = 0
+	case slices.ContainsFunc(s.crowded, func(c crowd) bool { return !live(c) }):
+		s.liveChanges++
+	}
 }
 
 // prepare cuts the lane's batch and takes its memory, opening an account for the
