@@ -428,12 +428,7 @@ func TestWhateverHappens(t *testing.T) {
 				if silent.Load() {
 					return Reading{}, ErrNoAnswer
 				}
-				r, err := c.read(ctx)
-				r.OwnBytes = r.UsedBytes // or promises not yet taken would be others'
-				c.mu.Lock()
-				defer c.mu.Unlock()
-				r.OwnBytes -= c.others
-				return r, err
+				return c.readOwn(ctx) // or promises not yet taken would be others'
 			}})
 		}
 		var kinds []kind
@@ -593,6 +588,26 @@ func TestTheBacklogGetsInBetweenLiveModels(t *testing.T) {
 		}
 		stop()
 		wg.Wait()
+		b.close(t)
+	})
+}
+
+// TestOthersThatBeginDuringARun: where the driver does not name processes, their
+// memory looks like the run's. The profile in the file, which outlives them, does
+// not take it in.
+func TestOthersThatBeginDuringARun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCard(1000*megabyte, 300*time.Millisecond)
+		k := kind{name: "one", weights: 60 * megabyte, each: megabyte, items: 16, takes: time.Second}
+		b := newBench(t, c, Options{}, k)
+		b.queues["one"].Do(t.Context(), work{cost: 1})
+		time.AfterFunc(500*time.Millisecond, func() { c.othersTake(700 * megabyte) })
+		all(t.Context(), b.queues["one"], items(8)...)
+		c.othersTake(0)
+		p, _ := b.options.Profiles.Get(KeyOf(k.model(), b.options.Devices[0], c))
+		if need := p.Need(16, 16); need > 20*megabyte {
+			t.Errorf("16 items are said to need %d MB", need/megabyte)
+		}
 		b.close(t)
 	})
 }

@@ -372,8 +372,9 @@ func (s *Scheduler) load(ctx context.Context, b *batch) error {
 	sessions, err := s.open(ctx, m, d.Name)
 	took := time.Since(began)
 	after, toldAgain := s.usedBy(ctx, d)
+	grew := before.until(after)
 	var raised *Profile
-	defer func() { s.keep(raised) }() // after the lock is given back
+	defer func() { s.keep(raised, grew) }() // after the lock is given back
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.fetched, m.SHA256)
@@ -390,7 +391,7 @@ func (s *Scheduler) load(ctx context.Context, b *batch) error {
 	r.sessions, r.since, r.idle = sessions, time.Now(), time.Now()
 	r.account.Loaded()
 	if told && toldAgain && len(d.reloads) > 0 { // the first to come brings the libraries' own memory
-		raised = s.raiseWeights(d, r, after-before)
+		raised = s.raiseWeights(d, r, grew.bytes)
 	}
 	d.reloads[m.SHA256] = took
 	s.metrics.ledger(d.Name, d.ledger.Balance())

@@ -21,7 +21,7 @@ func (s *Scheduler) execute(b *batch) {
 	}
 	b.begun = true
 	sessions := b.resident.sessions
-	before, grows := int64(0), s.grows(b)
+	before, grows := use{}, s.grows(b)
 	if grows {
 		before, grows = s.usedBy(b.ctx, b.device)
 	}
@@ -35,7 +35,7 @@ func (s *Scheduler) execute(b *batch) {
 		return
 	}
 	if after, ok := s.usedBy(b.ctx, b.device); ok {
-		s.raiseRun(b, after-before)
+		s.raiseRun(b, before.until(after))
 	}
 }
 
@@ -223,35 +223,47 @@ func costOf(items []*item) float64 {
 	return cost
 }
 
-// usedBy is what a device's readings say of our memory there, in bytes, for the
-// difference between two; ok is false where the device does not tell, or a
+// use is how much of a device's memory is in use, for the difference between
+// two.
+type use struct {
+	bytes int64
+	named bool // they are this process's: the driver says so
+}
+
+// until is the difference, which is not less than nothing: where it is, another
+// gave memory back.
+func (u use) until(later use) use {
+	return use{max(0, later.bytes-u.bytes), u.named && later.named}
+}
+
+// usedBy is what a device's readings say of our memory there; ok is false where the device does not tell, or a
 // difference means nothing: under more than one lease, and on the CPU, whose
 // memory is used by all that the process and the machine do.
-func (s *Scheduler) usedBy(ctx context.Context, d *device) (bytes int64, ok bool) {
+func (s *Scheduler) usedBy(ctx context.Context, d *device) (u use, ok bool) {
 	if d.Read == nil || d.leases() != 1 || d.ledger.common != nil {
-		return 0, false
+		return use{}, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, readPatience)
 	defer cancel()
 	r, err := d.Read(ctx)
 	if err != nil {
-		return 0, false // the monitor tells of it
+		return use{}, false // the monitor tells of it
 	}
-	return cmp.Or(r.OwnBytes, r.UsedBytes), true
+	return use{cmp.Or(r.OwnBytes, r.UsedBytes), r.OwnBytes > 0}, true
 }
 
 // raiseRun raises the model's profile when a run, larger than any before it, has
 // made the arena grow beyond what it said.
-func (s *Scheduler) raiseRun(b *batch, grew int64) {
+func (s *Scheduler) raiseRun(b *batch, grew use) {
 	s.mu.Lock()
-	keep := s.growth(b, max(0, grew)) // less than nothing: another gave memory back
+	raised := s.growth(b, grew.bytes)
 	s.mu.Unlock()
-	s.keep(keep)
+	s.keep(raised, grew)
 }
 
 // growth raises account and profile by what a run has made the arena grow, and
-// gives the profile where that is to be kept. The caller holds s.mu.
-func (s *Scheduler) growth(b *batch, grew int64) (keep *Profile) {
+// gives the profile; nil: it was not raised. The caller holds s.mu.
+func (s *Scheduler) growth(b *batch, grew int64) *Profile {
 	d, r := b.device, b.resident
 	_, said := r.account.Bytes()
 	if r.grown == 0 && grew <= said+firstRunBytes {
@@ -271,7 +283,7 @@ func (s *Scheduler) growth(b *batch, grew int64) (keep *Profile) {
 const firstRunBytes = 64 << 20
 
 // raiseWeights does the same for a model that was opened. The caller holds s.mu.
-func (s *Scheduler) raiseWeights(d *device, r *resident, grew int64) (keep *Profile) {
+func (s *Scheduler) raiseWeights(d *device, r *resident, grew int64) *Profile {
 	said, _ := r.account.Bytes()
 	if grew <= said {
 		return nil
@@ -280,22 +292,20 @@ func (s *Scheduler) raiseWeights(d *device, r *resident, grew int64) (keep *Prof
 	return s.raised(d, r.model, func(p *Profile) { p.WeightsBytes = grew }, "its weights", grew, said)
 }
 
-func (s *Scheduler) raised(d *device, m *models.Model, raise func(*Profile), what string, saw, said int64) (keep *Profile) {
+func (s *Scheduler) raised(d *device, m *models.Model, raise func(*Profile), what string, saw, said int64) *Profile {
 	p := *s.profile(d, m)
 	raise(&p)
 	d.profiles[m.SHA256] = &p
 	s.options.Log.Warn("a model takes more of a device than its profile says, which is raised",
 		"model", m.Manifest.Ref(), "device", d.Name, "what", what, "saw_bytes", saw, "said_bytes", said)
-	if !p.Measured() {
-		return nil
-	}
 	return &p
 }
 
-// keep writes a profile down, unless it is nil. The caller does not hold s.mu: a
-// disk may be slow.
-func (s *Scheduler) keep(p *Profile) {
-	if p == nil || s.options.Profiles == nil {
+// keep writes a profile down that was raised, unless it is nil, guessed, or
+// another process's beginning may have raised it: the next start is to know
+// better. The caller does not hold s.mu: a disk may be slow.
+func (s *Scheduler) keep(p *Profile, grew use) {
+	if p == nil || !p.Measured() || !grew.named || s.options.Profiles == nil {
 		return
 	}
 	if err := s.options.Profiles.Put(*p); err != nil {
