@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/earshot-fm/earshot/models"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"pgregory.net/rapid"
 )
 
@@ -607,6 +608,27 @@ func TestOthersThatBeginDuringARun(t *testing.T) {
 		p, _ := b.options.Profiles.Get(KeyOf(k.model(), b.options.Devices[0], c))
 		if need := p.Need(16, 16); need > 20*megabyte {
 			t.Errorf("16 items are said to need %d MB", need/megabyte)
+		}
+		b.close(t)
+	})
+}
+
+// TestTheLedgersMetricsFollowIt: also what others take, and a model that is gone,
+// show while nothing runs.
+func TestTheLedgersMetricsFollowIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCard(100*megabyte, time.Second)
+		k := kind{name: "one", weights: 40 * megabyte, each: megabyte, items: 1}
+		b := newBench(t, c, Options{}, k)
+		b.queues["one"].Do(t.Context(), work{cost: 1})
+		c.othersTake(30 * megabyte)
+		b.queues["one"].Close()
+		<-time.After(2 * readEvery)
+		balance := b.Devices()[0].Balance
+		for what, want := range map[string]int64{"foreign": balance.Foreign, "weights": 0, "left": 70 * megabyte} {
+			if got := testutil.ToFloat64(b.metrics.bytes.WithLabelValues("cuda:0", what)); got != float64(want) {
+				t.Errorf("%s: %v, want %d", what, got, want)
+			}
 		}
 		b.close(t)
 	})

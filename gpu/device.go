@@ -104,6 +104,7 @@ func (s *Scheduler) observe(ctx context.Context, d *device) error {
 	// Under the lock: a batch that is being planned counts on what it was told.
 	d.ledger.Observe(r.UsedBytes, r.OwnBytes, settled)
 	d.reading = r
+	s.metrics.ledger(d.Name, d.ledger.Balance())
 	s.dispatch() // what others gave back may be enough
 	return nil
 }

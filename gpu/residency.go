@@ -437,6 +437,7 @@ func (s *Scheduler) retire() {
 				s.shut(d, r)
 				s.mu.Lock()
 				defer s.mu.Unlock()
+				s.metrics.ledger(d.Name, d.ledger.Balance())
 				s.dispatch()
 			})
 		}
