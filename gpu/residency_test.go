@@ -23,9 +23,9 @@ const megabyte = 1 << 20
 // card is a device with memory, which it tells of as NVML does: what sessions
 // and runs really take of it.
 type card struct {
-	total, load int64
-	opens       time.Duration // that a session takes to open
-	broken      func(model string) error
+	total  int64
+	opens  time.Duration // that a session takes to open
+	broken func(model string) error
 
 	mu      sync.Mutex
 	weights map[string]int64 // by the graph's content

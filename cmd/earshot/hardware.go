@@ -58,6 +58,7 @@ func (h *hardware) close() error {
 type probers struct {
 	cpu, gpus func(context.Context) (gpu.Prober, error)
 	provider  func() error // tells why onnxruntime cannot use a GPU
+	listen    func()       // to signals, again
 }
 
 func newProbers() probers {
@@ -65,6 +66,7 @@ func newProbers() probers {
 		cpu:      func(ctx context.Context) (gpu.Prober, error) { return cpu.Open(ctx, cpu.Options{}) },
 		gpus:     func(ctx context.Context) (gpu.Prober, error) { return nvml.Open(ctx, nvml.Options{}) },
 		provider: cudaProvider,
+		listen:   listen,
 	}
 }
 
@@ -74,6 +76,7 @@ func openHardware(ctx context.Context, c deviceConfig, open probers, leftOut fun
 	h, err := openGPUs(ctx, c, open, leftOut)
 	switch {
 	case h != nil:
+		open.listen()
 		h.runtime, err = ort.New(ort.Options{CUDA: true})
 	case c.Kind == devicesCUDA:
 		return nil, exit(exitMissingPart, err)

@@ -23,6 +23,7 @@ type rack struct {
 	events chan gpu.Event
 	watch  error // that Watch ends with
 	closed int
+	heard  int // times that signals were listened to again
 }
 
 func (r *rack) Devices(context.Context) ([]gpu.Hardware, error) { return r.gpus, nil }
@@ -54,6 +55,7 @@ func (r *rack) probers() probers {
 	p := newProbers()
 	p.gpus = func(context.Context) (gpu.Prober, error) { return r, nil }
 	p.provider = func() error { return nil }
+	p.listen = func() { r.heard++ }
 	return p
 }
 
@@ -77,8 +79,8 @@ func TestModelsRunOnGPUsOfOneKind(t *testing.T) {
 	if reading, err := h.devices[1].Read(t.Context()); err != nil || reading.OwnBytes != 1<<29 {
 		t.Errorf("%+v, %v", reading, err)
 	}
-	if err := h.close(); err != nil || r.closed != 1 {
-		t.Errorf("%v, closed %d times", err, r.closed)
+	if err := h.close(); err != nil || r.closed != 1 || r.heard != 1 {
+		t.Errorf("%v, closed %d times, signals listened to %d times after CUDA", err, r.closed, r.heard)
 	}
 	h, err = openHardware(t.Context(), deviceConfig{Kind: devicesCUDA, GPUs: []string{"GPU-2"}, MemoryBytes: 4 << 30}, r.probers(), notLeftOut)
 	if err != nil || h.class != "cuda NVIDIA A100" || len(h.devices) != 1 || h.devices[0].MemoryBytes != 4<<30 {

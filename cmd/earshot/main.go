@@ -22,11 +22,28 @@ import (
 var version = "unknown"
 
 func main() {
-	// A second signal kills the process at once, for whoever cannot wait for
-	// the drain.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	ctx, stop := context.WithCancel(context.Background())
+	listen()
+	go func() {
+		<-ended
+		// A second signal kills the process at once, for whoever cannot wait for
+		// the drain.
+		signal.Reset(endSignals...)
+		stop()
+	}()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// endSignals end the program, after a drain where there is something to drain.
+var endSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
+
+var ended = make(chan os.Signal, 1)
+
+// listen makes endSignals arrive in ended. CUDA puts handlers of its own in the
+// place of Go's when it is set up: then it is called again.
+func listen() {
+	signal.Reset(endSignals...)
+	signal.Notify(ended, endSignals...)
 }
 
 // run executes one command line and returns its exit code.

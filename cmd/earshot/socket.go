@@ -74,9 +74,9 @@ func showWorker(devices []gpu.DeviceState) shownWorker {
 	return w
 }
 
-// serveSocket answers `earshot devices`, and whoever wants the metrics, on a
-// socket in the state folder, until the pipeline closes. Where there can be none
-// the worker goes on without.
+// serveSocket answers `earshot devices`, and whoever wants the metrics or asks
+// whether the worker is ready, on a socket in the state folder, until the
+// pipeline closes. Where there can be none the worker goes on without.
 func (p *pipeline) serveSocket(state string, log *slog.Logger) {
 	l, err := listenAt(filepath.Join(state, fmt.Sprintf("worker-%d.sock", os.Getpid())))
 	if err != nil {
@@ -87,6 +87,13 @@ func (p *pipeline) serveSocket(state string, log *slog.Logger) {
 	mux.HandleFunc("GET /devices", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(showWorker(p.scheduler.Devices())) // a client that left is no matter
+	})
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := p.scheduler.Lost(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}

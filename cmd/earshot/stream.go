@@ -67,6 +67,8 @@ these where both fit.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, p.close(context.WithoutCancel(ctx))) }()
+			signal.Reset(syscall.SIGHUP) // as listen does, after CUDA was set up
+			signal.Notify(reload, syscall.SIGHUP)
 			p.serveSocket(state, a.log())
 			q, err := queue.Open(ctx, p.layout.queue, queue.Options{Visibility: cfg.Worker.Visibility, UntilEmpty: untilEmpty})
 			if err != nil {
