@@ -25,7 +25,8 @@ type line struct {
 	// Guarded by Scheduler.mu.
 	lanes    map[int]*lane // by bucket; none is empty
 	maxItems int           // the manifest's, or less where more gains nothing
-	maxCost  float64       // the manifest's, or less after the device ran out of memory
+	bestCost float64       // from which a larger batch gains nothing; 0: not known
+	maxCost  float64       // mostCost, or less after the device ran out of memory
 	calm     int           // runs at maxCost since it changed
 	good     *item         // the last that ran well
 	stats    Stats
@@ -33,6 +34,7 @@ type line struct {
 	pace     float64       // nanoseconds that a unit of burden takes, on average of late
 	runs     int           // batches that go on
 	closed   bool
+	warned   bool // that it has no room
 }
 
 // priority is a line's side for live items, or for the backlog's.
@@ -55,11 +57,28 @@ func newLine(m *models.Model, places int, counted *metrics) *line {
 	return q
 }
 
+// mostCost is what a batch may cost while memory is no matter.
 func (q *line) mostCost() float64 {
-	if most := q.model.Manifest.Batch.MaxCost; most > 0 {
-		return most
+	most := math.Inf(1)
+	if q.model.Manifest.Batch.MaxCost > 0 {
+		most = q.model.Manifest.Batch.MaxCost
 	}
-	return math.Inf(1)
+	if q.bestCost > 0 {
+		most = min(most, q.bestCost)
+	}
+	return most
+}
+
+// bound keeps batches to the size from which they gain nothing.
+func (q *line) bound(best Point) {
+	switch {
+	case best.Items == 0 || q.model.Manifest.Batch.Fixed:
+	case best.Cost > 0:
+		q.bestCost = max(q.bestCost, best.Cost)
+		q.maxCost = q.mostCost()
+	default:
+		q.maxItems = min(q.maxItems, best.Items)
+	}
 }
 
 // of is the side that an item is on.

@@ -12,6 +12,10 @@ import (
 // device has left.
 var ErrNoRoom = errors.New("does not fit into the device's memory")
 
+// ErrTooLarge is wrapped by the error for a model, or one item of it, that would
+// not fit if the device were empty. It wraps ErrNoRoom.
+var ErrTooLarge = fmt.Errorf("%w, nor would it into all of it", ErrNoRoom)
+
 // Ledger keeps account of one device's memory, so that what our models take
 // together with what others use never exceeds it:
 //
@@ -51,6 +55,7 @@ type Account struct {
 	model   string
 	weights int64
 	arena   *arena
+	opening int64 // beside the weights, while the model is being opened
 	loading bool  // the weights may not be taken yet
 	lent    int64 // of weights and arena, to what comes in this one's place
 }
@@ -65,41 +70,43 @@ func NewLedger(o LedgerOptions) *Ledger {
 }
 
 // Keep makes a shared arena leave so many bytes for weights: it is never given
-// back, and the largest model must still fit beside it.
+// back, and the largest model must still fit beside it, unless it fits in no
+// case.
 func (l *Ledger) Keep(weights int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.common != nil {
+	if l.common != nil && weights <= l.options.Total-l.options.Reserve {
 		l.keep = max(l.keep, weights)
 	}
 }
 
-// Open admits a model's weights, or gives an error that wraps ErrNoRoom: also
-// where no room bytes would be left for a run of it. The victims' bytes count as
-// left, since they are closed before the model is loaded.
-func (l *Ledger) Open(model string, weights, room int64, victims ...*Account) (*Account, error) {
+// Open admits a model: its weights, and what it takes beside them until Loaded;
+// or gives an error that wraps ErrNoRoom, also where no room bytes would be left
+// for a run of it. The victims' bytes count as left, since they are closed before
+// the model is loaded.
+func (l *Ledger) Open(model string, weights, opening, room int64, victims ...*Account) (*Account, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := &Account{ledger: l, model: model, weights: weights, arena: l.common, loading: true}
+	a := &Account{ledger: l, model: model, weights: weights, opening: opening, arena: l.common, loading: true}
 	if a.arena == nil {
 		a.arena = &arena{}
 	}
-	if err := l.admit(model, weights+max(0, a.arena.used+room-a.arena.held), victims); err != nil {
+	if err := l.admit(model, weights+opening+max(0, a.arena.used+room-a.arena.held), victims); err != nil {
 		return nil, err
 	}
-	l.borrow(weights, victims)
+	l.borrow(weights+opening, victims)
 	l.open = append(l.open, a)
 	return a, nil
 }
 
 // Admits tells whether Open would.
-func (l *Ledger) Admits(weights, room int64, victims ...*Account) bool {
+func (l *Ledger) Admits(weights, opening, room int64, victims ...*Account) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.common != nil {
 		room = max(0, l.common.used+room-l.common.held)
 	}
-	return l.admit("", weights+room, victims) == nil && (!l.bounded() || l.common == nil ||
+	return l.admit("", weights+opening+room, victims) == nil && (!l.bounded() || l.common == nil ||
 		l.common.held+room <= l.options.Total-l.options.Reserve-max(l.keep, weights))
 }
 
@@ -118,7 +125,7 @@ func (l *Ledger) Fits(weights, room int64) bool {
 func (a *Account) Loaded() {
 	a.ledger.mu.Lock()
 	defer a.ledger.mu.Unlock()
-	a.loading = false
+	a.loading, a.opening = false, 0
 }
 
 // Run promises bytes of activations to a run, which gives them back with the
@@ -266,7 +273,7 @@ func (l *Ledger) Balance() Balance {
 	defer l.mu.Unlock()
 	b := Balance{Total: l.options.Total, Reserve: l.options.Reserve, Foreign: l.foreign, Left: l.left()}
 	for _, a := range l.open {
-		b.Weights += a.weights
+		b.Weights += a.weights + a.opening
 	}
 	for _, r := range l.arenas() {
 		b.Arenas += r.held
@@ -293,7 +300,7 @@ func (l *Ledger) left() int64 {
 func (l *Ledger) own() int64 {
 	sum := int64(0)
 	for _, a := range l.open {
-		sum += a.weights - a.lent
+		sum += a.weights + a.opening - a.lent
 	}
 	for _, r := range l.arenas() {
 		sum += r.held
@@ -327,7 +334,7 @@ func (l *Ledger) arenas() []*arena {
 
 // balance is what comes free when the account is closed.
 func (a *Account) balance() int64 {
-	b := a.weights - a.lent
+	b := a.weights + a.opening - a.lent
 	if a.arena != a.ledger.common {
 		b += a.arena.held
 	}

@@ -96,9 +96,9 @@ func (w *walk) step(mayObserve bool) {
 	}
 	switch n := w.rand.IntN(12); {
 	case n < 2 || p == nil:
-		weights, room := w.rand.Int64N(60), w.rand.Int64N(20)
-		admits := w.ledger.Admits(weights, 0)
-		a, err := w.ledger.Open("m", weights, room)
+		weights, opening, room := w.rand.Int64N(60), w.rand.Int64N(20), w.rand.Int64N(20)
+		admits := w.ledger.Admits(weights, opening, 0)
+		a, err := w.ledger.Open("m", weights, opening, room)
 		if admits && room == 0 && err != nil || err != nil && !errors.Is(err, ErrNoRoom) {
 			panic("Admits and Open differ")
 		}
@@ -112,7 +112,7 @@ func (w *walk) step(mayObserve bool) {
 		if len(p.runs) > 0 {
 			return
 		}
-		a, err := w.ledger.Open("n", w.rand.Int64N(80), 0, p.account)
+		a, err := w.ledger.Open("n", w.rand.Int64N(80), 0, 0, p.account)
 		if err != nil {
 			return
 		}
@@ -219,8 +219,8 @@ func TestTheLedgerNeverGivesWhatIsNotThere(t *testing.T) {
 
 func TestAnArenaIsFreeForItsOwnerAlone(t *testing.T) {
 	own := NewLedger(LedgerOptions{Total: 100})
-	a, _ := own.Open("a", 10, 0)
-	b, _ := own.Open("b", 10, 0)
+	a, _ := own.Open("a", 10, 0, 0)
+	b, _ := own.Open("b", 10, 0, 0)
 	done, err := a.Run(60)
 	if err != nil {
 		t.Fatal(err)
@@ -235,8 +235,8 @@ func TestAnArenaIsFreeForItsOwnerAlone(t *testing.T) {
 	}
 	shared := NewLedger(LedgerOptions{Total: 100, SharedArena: true})
 	shared.Keep(30)
-	a, _ = shared.Open("a", 10, 0)
-	b, _ = shared.Open("b", 10, 0)
+	a, _ = shared.Open("a", 10, 0, 0)
+	b, _ = shared.Open("b", 10, 0, 0)
 	if done, err = a.Run(60); err != nil {
 		t.Fatal(err)
 	}
@@ -252,13 +252,13 @@ func TestAnArenaIsFreeForItsOwnerAlone(t *testing.T) {
 
 func TestForeignMemoryIsNobodysToGive(t *testing.T) {
 	l := NewLedger(LedgerOptions{Total: 100, Reserve: 5})
-	a, _ := l.Open("a", 20, 0)
+	a, _ := l.Open("a", 20, 0, 0)
 	a.Loaded()
 	l.Observe(50, 0, l.Settled()) // ours 20
 	if b := l.Balance(); b.Foreign != 30 || b.Left != 45 {
 		t.Errorf("%+v", b)
 	}
-	if _, err := l.Open("b", 46, 0); !errors.Is(err, ErrNoRoom) {
+	if _, err := l.Open("b", 46, 0, 0); !errors.Is(err, ErrNoRoom) {
 		t.Errorf("got %v", err)
 	}
 	settled := l.Settled()

@@ -35,8 +35,9 @@ type Profile struct {
 	ProfileKey
 	Model        string  `json:"model"` // name@version
 	WeightsBytes int64   `json:"weights_bytes"`
-	LoadSeconds  float64 `json:"load_seconds"` // from a cold start: reading, checking, opening
-	Points       []Point `json:"points"`       // by cost, of equal cost the largest first
+	OpeningBytes int64   `json:"opening_bytes"` // the most while it opens: file, graph and weights side by side
+	LoadSeconds  float64 `json:"load_seconds"`  // from a cold start: reading, checking, opening
+	Points       []Point `json:"points"`        // by cost, of equal cost the largest first
 
 	perItem int64 // guessed, where nothing was measured
 }
@@ -92,17 +93,17 @@ func (p *Profile) envelope(cost float64) float64 {
 // a larger one takes memory, and time from whoever waits, and gains nothing.
 const knee = 0.98
 
-// Best is the size from which batches gain nothing, in items: the smallest
-// whose throughput is within 2 % of the best; 0: not measured.
-func (p *Profile) Best() int {
+// Best is the size from which batches gain nothing: the smallest whose
+// throughput is within 2 % of the best; its zero value: not measured. It is of
+// the costliest items; of cheaper ones as many gain something as cost the same.
+func (p *Profile) Best() (best Point) {
 	fastest := 0.0
 	for _, pt := range p.Points {
 		fastest = max(fastest, pt.throughput())
 	}
-	best := 0
 	for _, pt := range p.Points {
-		if pt.throughput() >= knee*fastest && pt.Items > 0 && (best == 0 || pt.Items < best) {
-			best = pt.Items
+		if pt.throughput() >= knee*fastest && pt.Items > 0 && (best.Items == 0 || pt.Items < best.Items) {
+			best = pt
 		}
 	}
 	return best
@@ -147,6 +148,7 @@ func Guess(m *models.Model) (Profile, error) {
 	return Profile{
 		Model:        m.Manifest.Ref(),
 		WeightsBytes: guessedWeights * files,
+		OpeningBytes: (guessedWeights + 2) * files,
 		perItem:      max(guessedLeast, guessedRun*files) / guessedBatch,
 	}, nil
 }
@@ -246,6 +248,9 @@ func writeAtomically(path string, b []byte) error {
 	}
 	return nil
 }
+
+// opening is what the model takes beside its weights while it opens.
+func (p *Profile) opening() int64 { return max(0, p.OpeningBytes-p.WeightsBytes) }
 
 // loads is how long the model takes to open.
 func (p *Profile) loads() time.Duration { return time.Duration(p.LoadSeconds * float64(time.Second)) }

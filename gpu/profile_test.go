@@ -38,11 +38,11 @@ func TestTheBestBatchIsAtTheKnee(t *testing.T) {
 		{Items: 1, Cost: 1, Median: 0.10}, {Items: 2, Cost: 2, Median: 0.12}, {Items: 4, Cost: 4, Median: 0.20},
 		{Items: 8, Cost: 8, Median: 0.396}, {Items: 16, Cost: 16, Median: 0.85},
 	}}
-	if best := p.Best(); best != 4 {
-		t.Errorf("best %d, want 4: 8 are 1 %% faster", best)
+	if best := p.Best(); best.Items != 4 {
+		t.Errorf("best %+v, want 4: 8 are 1 %% faster", best)
 	}
-	if best := new(Profile).Best(); best != 0 {
-		t.Errorf("best %d of nothing", best)
+	if best := new(Profile).Best(); best.Items != 0 {
+		t.Errorf("best %+v of nothing", best)
 	}
 }
 

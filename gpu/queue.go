@@ -65,10 +65,8 @@ func NewQueue[In, Out any](s *Scheduler, m *models.Model, r models.Runner[In, Ou
 	}
 	for _, d := range s.devices {
 		p := s.profile(d, m)
-		d.ledger.Keep(p.WeightsBytes)
-		if best := p.Best(); best > 0 && !m.Manifest.Batch.Fixed {
-			l.maxItems = min(l.maxItems, best)
-		}
+		d.ledger.Keep(p.WeightsBytes + p.opening())
+		l.bound(p.Best())
 	}
 	s.lines = append(s.lines, l)
 	return &Queue[In, Out]{scheduler: s, line: l, runner: r}, nil
@@ -101,7 +99,7 @@ type exchange[In, Out any] struct {
 // alone makes the runner fail; models.ErrOutOfMemory when the device has no
 // memory for this item alone; models.ErrDeviceLost once a device is lost to the
 // process, from then on for every item; ErrNoRoom and the Runtime's errors when the
-// model cannot be opened; ErrClosed.
+// model cannot be opened; ErrTooLarge when it never can; ErrClosed.
 func (q *Queue[In, Out]) Do(ctx context.Context, in In) (models.Answer[Out], error) {
 	var none models.Answer[Out]
 	began := time.Now()

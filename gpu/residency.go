@@ -111,7 +111,7 @@ func (s *Scheduler) spot(l *lane) (best spot, c chance) {
 		r := d.residents[q.model.SHA256]
 		var here chance
 		switch {
-		case r == nil && d.free > 0 && d.ledger.Admits(p.WeightsBytes, whole+s.claims(d)):
+		case r == nil && d.free > 0 && d.ledger.Admits(p.WeightsBytes, p.opening(), whole+s.claims(d)):
 			here = atOnce
 		case r == nil && d.free > 0:
 			here = crowds
@@ -212,7 +212,7 @@ func (s *Scheduler) makeRoom(l *lane, at spot, now time.Time) (victims []*reside
 		if at.resident != nil {
 			return at.resident.account.Room(accounts(v)...) >= need
 		}
-		return d.ledger.Admits(p.WeightsBytes, need, accounts(v)...)
+		return d.ledger.Admits(p.WeightsBytes, p.opening(), need, accounts(v)...)
 	}
 	var all, may []*resident
 	cost := map[*resident]float64{}
@@ -236,10 +236,10 @@ func (s *Scheduler) makeRoom(l *lane, at spot, now time.Time) (victims []*reside
 	}
 	if !enough(all) {
 		switch {
-		case !d.ledger.Fits(max(p.WeightsBytes, d.ledger.kept()), need):
-			err = fmt.Errorf("gpu: %s needs %s on %s: %w", q.ref, mb(p.WeightsBytes+need), d.Name, ErrNoRoom)
+		case !d.ledger.Fits(max(p.WeightsBytes+p.opening(), d.ledger.kept()), need):
+			err = fmt.Errorf("needs %s on %s, and %s while it is opened: %w", mb(p.WeightsBytes+need), d.Name, mb(p.WeightsBytes+p.opening()), ErrTooLarge)
 		case !now.Before(head.came.Add(noRoomPatience)):
-			err = fmt.Errorf("gpu: %s needs %s on %s, and others have had it for %v: %w", q.ref, mb(p.WeightsBytes+need), d.Name, noRoomPatience, ErrNoRoom)
+			err = fmt.Errorf("needs %s on %s, and others have had it for %v: %w", mb(p.WeightsBytes+need), d.Name, noRoomPatience, ErrNoRoom)
 		}
 		return nil, false, now.Add(noRoomRetry), err
 	}

@@ -542,7 +542,7 @@ func TestALargeRunMakesRoomForItself(t *testing.T) {
 		if o := all(t.Context(), b.queues["large"], work{id: 3, cost: 30})[0]; o.err != nil || o.Value != 6 {
 			t.Errorf("%+v", o)
 		}
-		if o := all(t.Context(), b.queues["large"], work{id: 3, cost: 300})[0]; !errors.Is(o.err, ErrNoRoom) {
+		if o := all(t.Context(), b.queues["large"], work{id: 3, cost: 300})[0]; !errors.Is(o.err, ErrTooLarge) || !errors.Is(o.err, ErrNoRoom) {
 			t.Errorf("a run of 600 MB on a card of 100: %+v", o)
 		}
 		b.close(t)

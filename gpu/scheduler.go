@@ -297,6 +297,10 @@ func (s *Scheduler) change(now time.Time) (best crowd, victims []*resident, agai
 		victims, ok, at, err := s.makeRoom(c.lane, c.spot, now)
 		switch {
 		case err != nil:
+			if q := c.lane.line; !q.warned {
+				q.warned = true
+				s.options.Log.Warn("a model has no room", "model", q.ref, "device", c.spot.device.Name, "error", err)
+			}
 			s.drop(c.lane.head(s.turn), err, outcomeFailed)
 			return crowd{}, nil, now
 		case ok:
@@ -329,7 +333,7 @@ func (s *Scheduler) prepare(l *lane, at spot, victims []*resident, both bool) *b
 	p := s.profile(d, q.model)
 	r := at.resident
 	if r == nil {
-		account, err := d.ledger.Open(q.ref, p.WeightsBytes, q.need(p, 1, l.head(s.turn).cost), accounts(victims)...)
+		account, err := d.ledger.Open(q.ref, p.WeightsBytes, p.opening(), q.need(p, 1, l.head(s.turn).cost), accounts(victims)...)
 		if err != nil {
 			panic(err) // it was asked under the same lock
 		}

@@ -33,6 +33,13 @@ func (d diskFolder) Sub(name string) (fs.FS, error) {
 	return Dir(filepath.Join(d.path, filepath.FromSlash(name))), nil
 }
 
+// Folder is where the model lies on disk; ok is false for one that is not there
+// by a Dir, as the built-in ones.
+func (m *Model) Folder() (dir string, ok bool) {
+	d, ok := m.Files.(diskFolder)
+	return d.path, ok
+}
+
 // FolderRuntime is a Runtime that opens graphs whose tensors are in files
 // beside them.
 type FolderRuntime interface {

@@ -46,6 +46,7 @@ type deviceConfig struct {
 	Leases       int           `yaml:"leases"`        // batches that run at a time on a device; 0: one a core, one on a GPU
 	MemoryBytes  int64         `yaml:"memory_bytes"`  // of each device, for models; 0: what the cgroup or the machine, or the GPU, has beside other users
 	ReserveBytes int64         `yaml:"reserve_bytes"` // of that, for what is not foreseen; 0: a twentieth, a GiB at most
+	WarmUp       string        `yaml:"warm_up"`       // when models are measured that have no profile yet: auto (on GPUs; on the CPU where memory is short), always, never
 	BatchWait    time.Duration `yaml:"batch_wait"`    // how long a live item may wait for its batch to fill; one of the backlog ten times as long
 }
 
@@ -77,7 +78,7 @@ type workerConfig struct {
 func defaultConfig() config {
 	return config{
 		Generation: 1,
-		Device:     deviceConfig{Kind: devicesAuto, BatchWait: 5 * time.Millisecond},
+		Device:     deviceConfig{Kind: devicesAuto, WarmUp: warmUpAuto, BatchWait: 5 * time.Millisecond},
 		Fetch:      fetchConfig{MaxBytes: 2 << 30, Timeout: 30 * time.Minute, Contact: "https://github.com/earshot-fm/earshot", MaxDuration: 24 * time.Hour},
 		Worker:     workerConfig{Slots: 4, Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
 	}
@@ -129,6 +130,9 @@ func (c *config) check() error {
 	}
 	if !knownDevices(c.Device.Kind) {
 		bad("device.kind", "%q: want auto, cpu or cuda", c.Device.Kind)
+	}
+	if !slices.Contains([]string{warmUpAuto, warmUpAlways, warmUpNever}, c.Device.WarmUp) {
+		bad("device.warm_up", "%q: want auto, always or never", c.Device.WarmUp)
 	}
 	if c.Device.Leases < 0 {
 		bad("device.leases", "%d: want 0 (one a core, one on a GPU) or more", c.Device.Leases)

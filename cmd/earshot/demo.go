@@ -202,7 +202,7 @@ func (d *demoRun) work(ctx context.Context, events []episode.Event) (err error) 
 
 func (d *demoRun) enrich(ctx context.Context, delivery workers.Delivery) (workers.Outcome, error) {
 	ev := delivery.Event
-	observe, done := d.progress.episode(ev.Title, len(d.pipeline.enricher.Nodes()))
+	observe, done := d.progress.episode(ev.Title, len(d.pipeline.graph().Nodes()))
 	var o outcome
 	o.Result, o.err = d.pipeline.enrich(ctx, ev, observe)
 	done(o.err)
@@ -272,7 +272,7 @@ func (d *demoRun) print(a *app, events []episode.Event, took time.Duration, out 
 	fmt.Fprintln(t, "\nEPISODE\tLANG\tLENGTH\tWORDS (WER)\tSOUND EVENTS (FOUND)\tTOPICS\tADS (IoU)\tPREVIEW (OF HIGHLIGHT)\tLATENCY")
 	var spans latency.Collector
 	effect := map[string]bool{}
-	for _, n := range d.pipeline.enricher.Nodes() {
+	for _, n := range d.pipeline.graph().Nodes() {
 		effect[n.Name] = n.Effect
 	}
 	var ran, reused, gaps, effects, errorsIn, words int

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"strings"
 	"text/tabwriter"
@@ -13,8 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/earshot-fm/earshot/gpu"
-	cpu "github.com/earshot-fm/earshot/gpu/host" // "host" is a type of this package
-	"github.com/earshot-fm/earshot/gpu/nvml"
 	"github.com/earshot-fm/earshot/models/ort"
 )
 
@@ -50,17 +49,19 @@ type shownUser struct {
 // shownDevices is devices' JSON.
 type shownDevices struct {
 	Devices []shownDevice `json:"devices"`
-	Notes   []string      `json:"notes"` // why there are no GPUs, or why they do not serve
+	Notes   []string      `json:"notes"`   // why there are no GPUs, or why they do not serve
+	Workers []shownWorker `json:"workers"` // that run now with this state folder
 }
 
 func newDevices(a *app) *cobra.Command {
-	want := "auto"
 	c := &cobra.Command{
 		Use:   "devices",
 		Short: "List what models can run on: memory, other users, heat and power",
 		Long: `List what models can run on: the CPU and, where NVIDIA's driver is, the GPUs, with
 their memory, the other processes there that the driver names, heat, power and
-the reasons why clocks are held down.
+the reasons why clocks are held down; and, of each worker ('earshot stream') that
+runs with this state folder, the models that are open and the ledger of the
+device's memory.
 
 Without a driver, or with an onnxruntime that has no CUDA provider, a line says
 so, and the exit code is 0; with --devices cuda it is an error.`,
@@ -70,11 +71,10 @@ so, and the exit code is 0; with --devices cuda it is an error.`,
 			if err != nil {
 				return err
 			}
-			open := func(ctx context.Context) (gpu.Prober, error) { return nvml.Open(ctx, nvml.Options{}) }
-			return a.devices(cmd.Context(), want, cfg.Device, open, cudaProvider)
+			return a.devices(cmd.Context(), cfg.Device)
 		},
 	}
-	c.Flags().StringVar(&want, "devices", want, "auto; cpu: ask for no GPU; cuda: no GPU that serves is an error")
+	a.devicesFlag(c)
 	return c
 }
 
@@ -87,16 +87,15 @@ func cudaProvider() error {
 	return r.CheckCUDA()
 }
 
-func (a *app) devices(ctx context.Context, want string, c deviceConfig, open func(context.Context) (gpu.Prober, error), provider func() error) error {
-	switch want {
-	case "auto", "cpu", "cuda":
-	default:
-		return exit(exitUsage, fmt.Errorf("--devices %q: want auto, cpu or cuda", want))
+func (a *app) devices(ctx context.Context, c deviceConfig) error {
+	state, err := a.stateFolder()
+	if err != nil {
+		return err
 	}
-	all := shownDevices{Devices: []shownDevice{processor(ctx, c)}, Notes: []string{}}
+	all := shownDevices{Devices: []shownDevice{a.processor(ctx, c)}, Notes: []string{}, Workers: askWorkers(ctx, state)}
 	var missing error
-	if want != "cpu" {
-		gpus, err := probe(ctx, open)
+	if c.Kind != devicesCPU {
+		gpus, err := probe(ctx, a.probers.gpus)
 		all.Devices = append(all.Devices, gpus...)
 		switch {
 		case err != nil && len(gpus) > 0:
@@ -106,13 +105,13 @@ func (a *app) devices(ctx context.Context, want string, c deviceConfig, open fun
 		case len(gpus) == 0:
 			missing = errors.New("no GPU: the driver shows none")
 		default:
-			if err := provider(); err != nil {
+			if err := a.probers.provider(); err != nil {
 				missing = fmt.Errorf("models do not run on the GPUs: %w", err)
 			}
 		}
 	}
 	if missing != nil {
-		if want == "cuda" {
+		if c.Kind == devicesCUDA {
 			return exit(exitMissingPart, missing)
 		}
 		all.Notes = append(all.Notes, missing.Error())
@@ -139,6 +138,36 @@ func (a *app) printDevices(all shownDevices) error {
 	}
 	for _, note := range all.Notes {
 		fmt.Fprintln(a.out, note)
+	}
+	for _, w := range all.Workers {
+		if err := w.print(a.out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// print writes a worker's models and accounts.
+func (w shownWorker) print(out io.Writer) error {
+	for _, d := range w.Devices {
+		l := d.Ledger
+		state := ""
+		if d.LeftOut {
+			state = ", left out"
+		}
+		fmt.Fprintf(out, "\nworker %d on %s%s: %s weights + %s arenas (%s in use) + %s of others + %s reserve of %s: %s left; %s in use as the device says\n",
+			w.PID, d.Device, state, mib(l.Weights), mib(l.Arenas), mib(l.InUse), mib(l.Foreign), mib(l.Reserve), mib(l.Total), mib(l.Left), mib(l.Used))
+		t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		for _, r := range d.Residents {
+			how := "guessed"
+			if r.Measured {
+				how = "measured"
+			}
+			fmt.Fprintf(t, "  %s\t%s weights\t%s arena\t%d runs\t%s\n", r.Model, mib(r.Weights), mib(r.Arena), r.Runs, how)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -171,9 +200,9 @@ func (d *shownDevice) state() string {
 }
 
 // processor is the CPU as a device.
-func processor(ctx context.Context, c deviceConfig) shownDevice {
+func (a *app) processor(ctx context.Context, c deviceConfig) shownDevice {
 	d := shownDevice{Name: runtime.GOARCH, Limit: "machine"}
-	found, err := probe(ctx, func(ctx context.Context) (gpu.Prober, error) { return cpu.Open(ctx, cpu.Options{}) })
+	found, err := probe(ctx, a.probers.cpu)
 	if err != nil {
 		d.Fault = err.Error()
 	} else {

@@ -57,16 +57,17 @@ func TestDevices(t *testing.T) {
 		"no provider":                 {"auto", nil, noProvider, exitOK, 2, []string{"models do not run on the GPUs: this onnxruntime has no CUDA provider"}},
 		"no provider, and asked for":  {"cuda", nil, noProvider, exitMissingPart, 0, nil},
 		"the CPU alone, nobody asked": {"cpu", noDriver, noProvider, exitOK, 0, []string{"cpu"}},
-		"something that is no device": {"tpu", nil, nil, exitUsage, 0, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			p := &prober{}
-			open := func(context.Context) (gpu.Prober, error) { return p, c.driver }
+			probers := newProbers()
+			probers.gpus = func(context.Context) (gpu.Prober, error) { return p, c.driver }
+			probers.provider = func() error { return c.provider }
 			run := func(format string) error {
 				out.Reset()
-				a := &app{out: &out, format: format}
-				return a.devices(t.Context(), c.want, deviceConfig{MemoryBytes: 1 << 30}, open, func() error { return c.provider })
+				a := &app{out: &out, format: format, state: t.TempDir(), probers: probers}
+				return a.devices(t.Context(), deviceConfig{Kind: c.want, MemoryBytes: 1 << 30})
 			}
 			err := run("text")
 			if e, ok := errors.AsType[*exitError](err); ok != (c.code != exitOK) || ok && e.code != c.code {

@@ -161,7 +161,7 @@ func eventFor(in string) (episode.Event, error) {
 // knowsNodes checks the nodes that a flag names.
 func (p *pipeline) knowsNodes(flag string, names []string) error {
 	var has []string
-	for _, n := range p.enricher.Nodes() {
+	for _, n := range p.graph().Nodes() {
 		has = append(has, n.Name)
 	}
 	slices.Sort(has)
@@ -192,8 +192,8 @@ func (p *pipeline) enrichAll(ctx context.Context, prog *progress, events []episo
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			observe, done := prog.episode(ev.Title, len(p.enricher.Nodes()))
-			out[i].Result, out[i].err = p.enricher.Enrich(ctx, ev, observe)
+			observe, done := prog.episode(ev.Title, len(p.graph().Nodes()))
+			out[i].Result, out[i].err = p.enrich(ctx, ev, observe)
 			done(out[i].err)
 		})
 	}

@@ -87,7 +87,7 @@ func (a *app) eval(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.close(context.WithoutCancel(ctx))) }()
-	spec, err := cfg.spec(p.catalog)
+	spec, err := cfg.spec(p.wired.catalog)
 	if err != nil {
 		return exit(exitUsage, err)
 	}
@@ -97,7 +97,7 @@ func (a *app) eval(ctx context.Context, dir string) (err error) {
 		if n.Model == "" || !n.Enabled {
 			continue
 		}
-		m, err := p.catalog.Get(n.Model)
+		m, err := p.wired.catalog.Get(n.Model)
 		if err != nil {
 			return err
 		}

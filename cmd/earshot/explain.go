@@ -38,7 +38,7 @@ func newExplain(a *app) *cobra.Command {
 			if ev, err := eventFor(in[0]); err == nil {
 				id = ev.ID
 			}
-			report, ok, err := p.enricher.Last(cmd.Context(), id)
+			report, ok, err := p.graph().Last(cmd.Context(), id)
 			if err != nil {
 				return err
 			}

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/earshot-fm/earshot/dag"
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/gpu"
 	"github.com/earshot-fm/earshot/models"
@@ -116,6 +119,7 @@ func familyOf(task string, m *models.Model) (fitting, error) {
 // host runs models: the scheduler's batches, or a rehearsal's own.
 type host struct {
 	scheduler *gpu.Scheduler
+	wiring    *wiring    // that the scheduler's queues are of
 	rehearsal *rehearsal // nil: the scheduler runs
 }
 
@@ -132,5 +136,22 @@ func lineUp[In, Out any, R models.Runner[In, Out], T any](h host, m *models.Mode
 	if err != nil {
 		return task, err
 	}
-	return newTask(m, q)
+	h.wiring.queues = append(h.wiring.queues, q)
+	return newTask(m, fitted[In, Out]{q, m.Manifest.Ref()})
+}
+
+// fitted is a queue whose model, where it is too large for the device, leaves a
+// gap in episodes: they get all that the rest can give.
+type fitted[In, Out any] struct {
+	models.Queue[In, Out]
+	model string
+}
+
+func (q fitted[In, Out]) Do(ctx context.Context, in In) (models.Answer[Out], error) {
+	a, err := q.Queue.Do(ctx, in)
+	if errors.Is(err, gpu.ErrTooLarge) {
+		// Without the bytes, which are measured: the record is to be the same everywhere.
+		err = dag.Gap("%s is too large for the device's memory", q.model)
+	}
+	return a, err
 }

@@ -139,6 +139,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		newDemo(a), newEnrich(a), newSearch(a), newStream(a), newSubmit(a), newExplain(a),
 		newGraph(a), newModels(a), newDevices(a), newEval(a), newConfig(a), newVersion(a),
+		newMeasure(a),
 	)
 	return root
 }

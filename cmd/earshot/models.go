@@ -15,7 +15,7 @@ import (
 )
 
 func newModels(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "models", Short: "List, show, verify or add models"}
+	c := &cobra.Command{Use: "models", Short: "List, show, verify, measure or add models"}
 	list := &cobra.Command{
 		Use:   "list",
 		Short: "List the models of the built-in pack and the configured folders",
@@ -102,7 +102,7 @@ A model is run in each of its precisions; name@version:int8 is one of them alone
 		a.modelsFlag(sub)
 		c.AddCommand(sub)
 	}
-	c.AddCommand(newModelsAdd(a), newModelsGrammar(a))
+	c.AddCommand(newModelsBench(a), newModelsAdd(a), newModelsGrammar(a))
 	return c
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -53,14 +54,20 @@ func (c *config) layout(state string) layout {
 type pipeline struct {
 	config    config
 	layout    layout
-	catalog   *models.Catalog
 	hardware  *hardware
+	profiles  *gpu.Profiles
 	scheduler *gpu.Scheduler
 	index     *sqlite.Index
 	origin    *origin.Origin
 	store     *artifact.Store
-	enricher  *enrich.Enricher
 	metrics   *prometheus.Registry
+	decoder   *codec.Decoder
+	encoder   *codec.Encoder
+	fetch     fetching
+	published documents
+
+	mu    sync.Mutex
+	wired *wiring // that episodes begin with now
 
 	closers []func(context.Context) error // last opened, first closed
 }
@@ -80,22 +87,21 @@ func (a *app) openPipeline(ctx context.Context, c config, state string) (_ *pipe
 		return nil, err
 	}
 	p.closers = append(p.closers, func(context.Context) error { return os.RemoveAll(p.layout.scratch) })
-	if p.catalog, err = c.catalog(); err != nil {
+	catalog, err := c.catalog()
+	if err != nil {
 		return nil, err
 	}
-	spec, err := c.spec(p.catalog)
+	spec, err := c.spec(catalog)
 	if err != nil {
 		return nil, exit(exitUsage, err)
 	}
 	if err := p.openDevices(ctx, state, a.log(), a.probers); err != nil {
 		return nil, err
 	}
-	decoder, err := codec.NewDecoder(codec.Options{MaxDuration: c.Fetch.MaxDuration})
-	if err != nil {
+	if p.decoder, err = codec.NewDecoder(codec.Options{MaxDuration: c.Fetch.MaxDuration}); err != nil {
 		return nil, exit(exitMissingPart, err)
 	}
-	encoder, err := codec.NewEncoder(decoder)
-	if err != nil {
+	if p.encoder, err = codec.NewEncoder(p.decoder); err != nil {
 		return nil, exit(exitMissingPart, err)
 	}
 	if p.store, err = p.openStore(ctx); err != nil {
@@ -104,21 +110,46 @@ func (a *app) openPipeline(ctx context.Context, c config, state string) (_ *pipe
 	if err := p.openEffects(ctx); err != nil {
 		return nil, err
 	}
-	ports := enrich.Ports{
-		Fetch:     p.fetcher(),
-		Documents: p.documents(),
+	if err := p.warmUp(ctx, c, catalog, spec, a.log()); err != nil {
+		return nil, err
+	}
+	p.fetch, p.published = p.fetcher(), p.documents()
+	p.wired, err = p.wire(c, catalog, spec)
+	return p, err
+}
 
-		Audio:    decoding{decoder},
-		Preview:  rendering{decoder, encoder},
+// wiring is one graph with its models, as a configuration has them. An episode
+// ends with the one that it began with.
+type wiring struct {
+	catalog  *models.Catalog
+	enricher *enrich.Enricher
+	queues   []interface{ Close() } // of its models
+	users    int                    // guarded by pipeline.mu
+	replaced bool
+}
+
+func (p *pipeline) wire(c config, catalog *models.Catalog, spec *dag.Spec) (_ *wiring, err error) {
+	w := &wiring{catalog: catalog}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	ports := enrich.Ports{
+		Fetch:     p.fetch,
+		Documents: p.published,
+
+		Audio:    decoding{p.decoder},
+		Preview:  rendering{p.decoder, p.encoder},
 		Publish:  publishing{p.origin},
 		Index:    indexing{p.index},
 		Announce: announcing{p.layout.announced},
 	}
-	identities := map[string]string{"decode": decoder.Build(), "preview": encoder.Build()}
-	if err := p.tasks(spec, &ports, identities); err != nil {
+	identities := map[string]string{"decode": p.decoder.Build(), "preview": p.encoder.Build()}
+	if err := p.tasks(w, spec, &ports, identities); err != nil {
 		return nil, exit(exitUsage, err)
 	}
-	p.enricher, err = enrich.New(enrich.Options{
+	w.enricher, err = enrich.New(enrich.Options{
 		Spec:       spec,
 		Ports:      ports,
 		Generation: c.Generation,
@@ -127,7 +158,65 @@ func (a *app) openPipeline(ctx context.Context, c config, state string) (_ *pipe
 		Ledger:     p.store,
 		Scratch:    p.layout.scratch,
 	})
-	return p, err
+	return w, err
+}
+
+// close lets the models go that no other wiring uses.
+func (w *wiring) close() {
+	for _, q := range w.queues {
+		q.Close()
+	}
+}
+
+// rewire lets episodes that begin from now on go through the graph and the
+// models of another configuration. Those under way end as they began; then
+// their models leave the devices.
+func (p *pipeline) rewire(ctx context.Context, c config, log *slog.Logger) error {
+	catalog, err := c.catalog()
+	if err != nil {
+		return err
+	}
+	spec, err := c.spec(catalog)
+	if err != nil {
+		return err
+	}
+	if err := p.warmUp(ctx, c, catalog, spec, log); err != nil {
+		return err
+	}
+	w, err := p.wire(c, catalog, spec)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.wired
+	p.wired = w
+	if old.replaced = true; old.users == 0 {
+		old.close()
+	}
+	return nil
+}
+
+// begin gives an episode the wiring that it goes through, until end is called.
+func (p *pipeline) begin() (w *wiring, end func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w = p.wired
+	w.users++
+	return w, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if w.users--; w.users == 0 && w.replaced {
+			w.close()
+		}
+	}
+}
+
+// graph is the graph in force.
+func (p *pipeline) graph() *enrich.Enricher {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wired.enricher
 }
 
 // openDevices finds what models run on, and makes the scheduler over it.
@@ -150,10 +239,11 @@ func (p *pipeline) openDevices(ctx context.Context, state string, log *slog.Logg
 	for _, note := range p.hardware.notes {
 		log.Info(note)
 	}
+	p.profiles = openProfiles(state, log)
 	p.scheduler = gpu.New(gpu.Options{
 		Runtime:     p.hardware.runtime,
 		Devices:     p.hardware.devices,
-		Profiles:    openProfiles(state, log),
+		Profiles:    p.profiles,
 		MaxWait:     c.BatchWait,
 		BacklogWait: 10 * c.BatchWait,
 		Registerer:  p.metrics,

@@ -12,6 +12,7 @@ import (
 	"github.com/earshot-fm/earshot/audio"
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/gpu"
 	"github.com/earshot-fm/earshot/models"
 )
 
@@ -26,15 +27,16 @@ type rehearsal struct {
 // kept is a rehearsed queue without its types.
 type kept interface {
 	check(ctx context.Context) (models.Rehearsal, error)
+	workload() (gpu.Workload, error)
 }
 
-// rehearsed is a queue that runs each item at once and keeps it.
+// rehearsed is a queue that runs each item by itself and keeps it.
 type rehearsed[In, Out any] struct {
 	model    *models.Model
 	runner   models.Runner[In, Out]
 	sessions models.Sessions
 
-	mu    sync.Mutex
+	mu    sync.Mutex // held in a run: two at a time would leave the arena larger than any of them needs
 	items []In
 }
 
@@ -49,10 +51,15 @@ func (q *rehearsed[In, Out]) check(ctx context.Context) (models.Rehearsal, error
 	return models.VerifyRunner(ctx, q.model, q.runner, q.sessions, q.items)
 }
 
+// workload makes batches of them.
+func (q *rehearsed[In, Out]) workload() (gpu.Workload, error) {
+	return gpu.NewWorkload(q.model, q.runner, q.items)
+}
+
 func (q *rehearsed[In, Out]) Do(ctx context.Context, item In) (models.Answer[Out], error) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.items = append(q.items, item)
-	q.mu.Unlock()
 	began := time.Now()
 	out, err := models.RunBatch(ctx, q.model, q.runner, q.sessions, []In{item})
 	if err != nil {
@@ -61,44 +68,55 @@ func (q *rehearsed[In, Out]) Do(ctx context.Context, item In) (models.Answer[Out
 	return models.Answer[Out]{Value: out[0], Device: "cpu", Batch: 1, Ran: time.Since(began)}, nil
 }
 
-// verifyTask rehearses a task of a model on fixed input. The error is about
-// running it at all; what it does wrong is in the rehearsal's faults.
-func verifyTask(ctx context.Context, runtime models.Runtime, m *models.Model, task string) (found models.Rehearsal, err error) {
-	r := &rehearsal{sessions: models.Sessions{}}
-	defer func() {
-		for _, s := range r.sessions {
-			err = errors.Join(err, s.Close())
-		}
-	}()
-	var witness models.Witness
-	for _, name := range m.Manifest.Sessions {
-		if r.sessions[name], err = witness.Open(ctx, runtime, m, name, "cpu"); err != nil {
-			delete(r.sessions, name)
-			return found, err
-		}
-	}
+// takeThrough does a task of a model for the fixed episodes, on open sessions.
+// The error is about doing it at all; faults are what is wrong with its answers.
+func takeThrough(ctx context.Context, m *models.Model, task string, sessions models.Sessions) (r *rehearsal, faults []string, err error) {
+	r = &rehearsal{sessions: sessions}
 	var ports enrich.Ports
 	if err := fit(host{rehearsal: r}, task, m, &ports); err != nil {
-		return found, err
+		return r, nil, err
 	}
-	var faults []string
 	// Two episodes of one length, so that items of one shape differ.
 	for take := range rehearsalTakes {
 		fault, err := perform(ctx, task, ports, take)
 		if err != nil {
-			found.Faults = witness.Faults()
-			return found, err
+			return r, faults, err
 		}
 		if fault != "" {
 			faults = append(faults, fault)
 		}
 	}
-	if found.Faults = append(witness.Faults(), faults...); len(found.Faults) > 0 {
-		return found, nil // what is wrong alone is wrong in any batch
+	return r, faults, nil
+}
+
+// verifyTask rehearses a task of a model on fixed input. The error is about
+// running it at all; what it does wrong is in the rehearsal's faults.
+func verifyTask(ctx context.Context, runtime models.Runtime, m *models.Model, task string) (found models.Rehearsal, err error) {
+	sessions := models.Sessions{}
+	defer func() { err = errors.Join(err, closeSessions(sessions)) }()
+	var witness models.Witness
+	for _, name := range m.Manifest.Sessions {
+		s, err := witness.Open(ctx, runtime, m, name, "cpu")
+		if err != nil {
+			return found, err
+		}
+		sessions[name] = s
+	}
+	r, faults, err := takeThrough(ctx, m, task, sessions)
+	if found.Faults = append(witness.Faults(), faults...); err != nil || len(found.Faults) > 0 {
+		return found, err // what is wrong alone is wrong in any batch
 	}
 	found, err = r.kept.check(ctx)
 	found.Faults = append(witness.Faults(), found.Faults...)
 	return found, err
+}
+
+func closeSessions(sessions models.Sessions) error {
+	var errs []error
+	for _, s := range sessions {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // The fixed episodes: half a minute of tones, noise and silence each.

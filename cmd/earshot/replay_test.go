@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/earshot-fm/earshot/audio/codec"
 	"github.com/earshot-fm/earshot/dag"
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/dag/episode"
@@ -96,23 +95,23 @@ func record(t testing.TB, runtime models.Runtime) *take {
 	base, stop, err := serveSample("../../sample/feed", state)
 	must(err)
 	cfg := defaultConfig()
-	cfg.Device.Kind = devicesCPU // the items are the same whatever they will run on
+	cfg.Device.Kind, cfg.Device.WarmUp = devicesCPU, warmUpNever // the items are the same whatever they will run on
 	cfg.Fetch.AllowPrivate = append(cfg.Fetch.AllowPrivate, "127.0.0.0/8")
 	a := &app{err: t.Output(), probers: newProbers()}
 	p, err := a.openPipeline(ctx, cfg, state)
 	must(err)
-	spec, err := cfg.spec(p.catalog)
+	catalog, err := cfg.catalog()
 	must(err)
-	decoder, err := codec.NewDecoder(codec.Options{MaxDuration: cfg.Fetch.MaxDuration})
+	spec, err := cfg.spec(catalog)
 	must(err)
-	ports := enrich.Ports{Fetch: p.fetcher(), Documents: p.documents(), Audio: decoding{decoder}}
+	ports := enrich.Ports{Fetch: p.fetch, Documents: p.published, Audio: decoding{p.decoder}}
 	k, targets := &take{}, []string{}
 	rehearsals := map[string]*rehearsal{}
 	for _, n := range spec.Nodes {
 		if n.Model == "" || !n.Enabled {
 			continue
 		}
-		m, err := p.catalog.Get(n.Model)
+		m, err := catalog.Get(n.Model)
 		must(err)
 		r := &rehearsal{sessions: open(t, runtime, m, "cpu")}
 		must(fit(host{rehearsal: r}, n.Name, m, &ports))
@@ -135,7 +134,7 @@ func record(t testing.TB, runtime models.Runtime) *take {
 		behind[n.Name] = slices.Compact(needs)
 		if r := rehearsals[n.Name]; r != nil {
 			node := takeNode{name: n.Name, items: r.kept.(replayed)}
-			node.model, err = p.catalog.Get(spec.Nodes[slices.IndexFunc(spec.Nodes, func(s dag.NodeSpec) bool { return s.Name == n.Name })].Model)
+			node.model, err = catalog.Get(spec.Nodes[slices.IndexFunc(spec.Nodes, func(s dag.NodeSpec) bool { return s.Name == n.Name })].Model)
 			must(err)
 			for _, need := range behind[n.Name] {
 				node.needs = append(node.needs, slices.IndexFunc(k.nodes, func(other takeNode) bool { return other.name == need }))

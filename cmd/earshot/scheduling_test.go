@@ -146,7 +146,7 @@ func BenchmarkModels(b *testing.B) {
 func (k *bench) benchmarkModel(b *testing.B, n *takeNode) {
 	sessions := open(b, k.runtime, n.model, k.device.Name)
 	defer func() {
-		if err := closeSessionsOf(sessions); err != nil {
+		if err := closeSessions(sessions); err != nil {
 			b.Error(err)
 		}
 	}()
@@ -265,14 +265,6 @@ func (k *bench) of(s spent) float64 {
 		return s.processor
 	}
 	return s.clock
-}
-
-func closeSessionsOf(sessions models.Sessions) error {
-	var err error
-	for _, s := range sessions {
-		err = s.Close()
-	}
-	return err
 }
 
 // counting is a runtime that counts what it opens.

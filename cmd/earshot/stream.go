@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"os/signal"
 	"sync"
 	"syscall"
 	"time"
@@ -35,7 +37,11 @@ func newStream(a *app) *cobra.Command {
 
 SIGTERM or an interrupt drains: nothing new is taken, running episodes have the
 configured grace to finish, the rest is delivered again on the next start. A
-second signal ends at once; nothing is lost by that either.`,
+second signal ends at once; nothing is lost by that either.
+
+SIGHUP reads graph, models and generation anew from the configuration. Episodes
+under way end with the models that they began with; new versions load beside
+these where both fit.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			ctx := cmd.Context()
@@ -57,6 +63,7 @@ second signal ends at once; nothing is lost by that either.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, p.close(context.WithoutCancel(ctx))) }()
+			p.serveSocket(state, a.log())
 			q, err := queue.Open(ctx, p.layout.queue, queue.Options{Visibility: cfg.Worker.Visibility, UntilEmpty: untilEmpty})
 			if err != nil {
 				return err
@@ -106,6 +113,7 @@ func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
 			}
 		})
 	}
+	reloading := s.reloadOnSignal(ctx, log)
 	c := s.pipeline.config.Worker
 	w := workers.New(s.enrich, s.queue, workers.Options{
 		Grace:         c.Grace,
@@ -117,10 +125,40 @@ func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
 	err = w.Run(ctx, workers.Lane{Name: "queue", Source: s.queue, Slots: c.Slots})
 	stop(nil)
 	polling.Wait()
+	reloading()
 	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
 	}
 	return err
+}
+
+// reloadOnSignal reads graph and models anew from the configuration with each
+// SIGHUP, until ctx ends; what it returns waits for that. A configuration that
+// is wrong leaves all as it was.
+func (s *streamer) reloadOnSignal(ctx context.Context, log *slog.Logger) (wait func()) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	var reloading sync.WaitGroup
+	reloading.Go(func() {
+		defer signal.Stop(asked)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-asked:
+			}
+			c, err := s.app.loadConfig()
+			if err == nil {
+				err = s.pipeline.rewire(ctx, c, log)
+			}
+			if err != nil {
+				log.Error("the configuration is not taken: all stays as it was", "error", err)
+				continue
+			}
+			log.Info("graph and models are those of the configuration now; other settings need a restart", "generation", c.Generation)
+		}
+	})
+	return reloading.Wait
 }
 
 func (s *streamer) poller(feeds []string, log *slog.Logger) (*feed.Poller, error) {
@@ -162,7 +200,9 @@ func (p *pipeline) enrich(ctx context.Context, ev episode.Event, observe func(da
 	if ev.Priority == episode.Backlog {
 		ctx = models.WithBacklogPriority(ctx)
 	}
-	return p.enricher.Enrich(ctx, ev, observe)
+	w, end := p.begin()
+	defer end()
+	return w.enricher.Enrich(ctx, ev, observe)
 }
 
 // verdictError tells the worker what an enrichment's error means.

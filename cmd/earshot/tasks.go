@@ -18,14 +18,14 @@ import (
 
 // tasks gives every node that runs a model its port, and adds the model's
 // identity to the node's.
-func (p *pipeline) tasks(spec *dag.Spec, ports *enrich.Ports, identities map[string]string) error {
+func (p *pipeline) tasks(w *wiring, spec *dag.Spec, ports *enrich.Ports, identities map[string]string) error {
 	for _, n := range spec.Nodes {
 		if n.Model == "" || !n.Enabled {
 			continue
 		}
-		m, err := p.catalog.Get(n.Model)
+		m, err := w.catalog.Get(n.Model)
 		if err == nil {
-			err = fit(host{scheduler: p.scheduler}, n.Name, m, ports)
+			err = fit(host{scheduler: p.scheduler, wiring: w}, n.Name, m, ports)
 		}
 		if err != nil {
 			return fmt.Errorf("config: graph.nodes.%s.model: %w", n.Name, err)

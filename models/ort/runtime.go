@@ -26,6 +26,10 @@ type Options struct {
 	// time as cores, which is how the scheduler works.
 	Threads int // 0: 1
 
+	// OwnArenas gives each session on the CPU an arena of its own, which is gone
+	// with it: for what is to leave nothing behind in the one that all share.
+	OwnArenas bool
+
 	// CUDA opens sessions on devices "cuda:0", "cuda:1", … (CUDA's order).
 	CUDA bool
 	// CUDAMemoryBytes bounds each session's arena on a GPU; 0: no bound.
@@ -77,6 +81,9 @@ func initialise(library string) error {
 	case "":
 	default:
 		return fmt.Errorf("ort: this process runs %s already and cannot load %s too", environment.library, library)
+	}
+	if err := giveBack(); err != nil {
+		return err
 	}
 	onnx.SetSharedLibraryPath(library)
 	if err := onnx.InitializeEnvironment(onnx.WithLogLevelError()); err != nil {
@@ -192,8 +199,10 @@ func (r *Runtime) sessionOptions(device string) (_ *onnx.SessionOptions, err err
 		options.SetInterOpNumThreads(1),
 		// Plans of memory are kept for each combination of input shapes, and batches come in many.
 		options.SetMemPattern(false),
-		options.AddSessionConfigEntry("session.use_env_allocators", "1"),
 	)
+	if !r.options.OwnArenas {
+		err = errors.Join(err, options.AddSessionConfigEntry("session.use_env_allocators", "1"))
+	}
 	if err != nil {
 		return nil, err
 	}
