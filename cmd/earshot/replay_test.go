@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -187,12 +188,21 @@ func open(t testing.TB, runtime models.Runtime, m *models.Model, device string) 
 	return sessions
 }
 
-// queues are the nodes' queues in a scheduler.
-func (k *take) queues(t testing.TB, s *gpu.Scheduler) []replayQueue {
+// copyOf is a model like another, and not the same.
+func copyOf(m *models.Model, n int) *models.Model {
+	other := *m
+	if n > 0 {
+		other.SHA256 = fmt.Sprintf("%s-%d", m.SHA256, n)
+	}
+	return &other
+}
+
+// queues are the nodes' queues in a scheduler, for a copy of the models.
+func (k *take) queues(t testing.TB, s *gpu.Scheduler, n int) []replayQueue {
 	t.Helper()
 	queues := make([]replayQueue, len(k.nodes))
-	for i, n := range k.nodes {
-		q, err := n.items.queue(s, n.model)
+	for i, node := range k.nodes {
+		q, err := node.items.queue(s, copyOf(node.model, n))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +232,7 @@ type course struct {
 func (k *take) play(ctx context.Context, queues []replayQueue, episode int) (course, error) {
 	laps := make([][]lap, len(k.nodes))
 	waits := make([]time.Duration, len(k.nodes))
-	errs := make([]error, len(k.nodes))
+	errs, failed := make([]error, len(k.nodes)), make([]bool, len(k.nodes))
 	done := make([]chan struct{}, len(k.nodes))
 	for i := range done {
 		done[i] = make(chan struct{})
@@ -233,14 +243,15 @@ func (k *take) play(ctx context.Context, queues []replayQueue, episode int) (cou
 			for _, need := range k.nodes[i].needs {
 				<-done[need]
 				waits[i] = max(waits[i], waits[need])
-				errs[i] = errors.Join(errs[i], errs[need])
+				failed[i] = failed[i] || failed[need]
 			}
-			if errs[i] != nil {
+			if failed[i] {
 				return
 			}
 			var own time.Duration
 			laps[i], own, errs[i] = each(ctx, k.nodes[i].of(episode), inFlight, queues[i])
 			waits[i] += own
+			failed[i] = errs[i] != nil
 		}()
 	}
 	for _, d := range done {
@@ -254,7 +265,9 @@ func (k *take) play(ctx context.Context, queues []replayQueue, episode int) (cou
 func each(ctx context.Context, items []int, atOnce int, queue replayQueue) ([]lap, time.Duration, error) {
 	laps := make([]lap, len(items))
 	places := min(atOnce, len(items))
-	waited, errs := make([]time.Duration, max(1, places)), make([]error, max(1, places))
+	waited := make([]time.Duration, max(1, places))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for place := range places {
@@ -266,7 +279,7 @@ func each(ctx context.Context, items []int, atOnce int, queue replayQueue) ([]la
 				}
 				u, err := queue(ctx, items[i])
 				if err != nil {
-					errs[place] = err
+					cancel(err)
 					return
 				}
 				laps[i] = lap{u.Waited, u.Ran}
@@ -275,7 +288,7 @@ func each(ctx context.Context, items []int, atOnce int, queue replayQueue) ([]la
 		})
 	}
 	wg.Wait()
-	return laps, slices.Max(waited), errors.Join(errs...)
+	return laps, slices.Max(waited), context.Cause(ctx)
 }
 
 // batches cuts items into batches of their bucket, of up to n items and the

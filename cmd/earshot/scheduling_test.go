@@ -1,9 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
-	"fmt"
 	"log/slog"
 	"math"
 	"runtime"
@@ -24,9 +24,11 @@ import (
 // over its rounds.
 var (
 	benchDevices  = flag.String("bench.devices", devicesCPU, "what the benchmarks of scheduling run on: cpu or cuda")
-	benchProfiles = flag.String("bench.profiles", "", "profiles of the models, as models bench leaves them (profiles.json); without it what they need is guessed")
+	benchProfiles = flag.String("bench.profiles", "", "profiles of the models, as models bench leaves them (profiles.json)")
 	benchRounds   = flag.Int("bench.rounds", 3, "how often the sides of a benchmark take turns; in that of each model three times as often")
 	benchEpisodes = flag.Int("bench.episodes", 64, "episodes that wait")
+	benchSlots    = flag.Int("bench.slots", 0, "episodes under way at a time; 0: all that wait")
+	benchCopies   = flag.Int("bench.copies", 4, "of each model, of which an episode goes through one: the built-in ones together are hardly more than the largest of them takes while it opens")
 	benchSeconds  = flag.Float64("bench.seconds", 0.25, "of work for one model in a round, at least")
 )
 
@@ -53,7 +55,11 @@ func newBench(b *testing.B) *bench {
 	if k.onCPU() {
 		k.device = gpu.Device{Name: k.device.Name, Kind: k.device.Kind}
 	}
-	if k.profiles, err = gpu.OpenProfiles(*benchProfiles); err != nil {
+	kept, err := gpu.OpenProfiles(*benchProfiles)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if k.profiles, err = gpu.OpenProfiles(""); err != nil {
 		b.Fatal(err)
 	}
 	onCPU, err := ort.New(ort.Options{})
@@ -61,10 +67,15 @@ func newBench(b *testing.B) *bench {
 		b.Fatal(err)
 	}
 	k.take = record(b, onCPU)
-	if *benchProfiles != "" {
-		for _, n := range k.take.nodes {
-			if p, _ := k.profiles.Get(gpu.KeyOf(n.model, k.device, k.runtime)); !p.Measured() {
-				b.Fatalf("%s has no profile of %s in %s: earshot models bench makes one", *benchProfiles, n.model.Manifest.Ref(), k.device.Kind)
+	for _, n := range k.take.nodes {
+		p, _ := kept.Get(gpu.KeyOf(n.model, k.device, k.runtime))
+		if !p.Measured() {
+			b.Fatalf("-bench.profiles %q has no profile of %s in %s: earshot models bench makes one", *benchProfiles, n.model.Manifest.Ref(), k.device.Kind)
+		}
+		for c := range *benchCopies {
+			p.ProfileKey = gpu.KeyOf(copyOf(n.model, c), k.device, k.runtime)
+			if err := k.profiles.Put(p); err != nil {
+				b.Fatal(err)
 			}
 		}
 	}
@@ -283,16 +294,15 @@ func (c *counting) Open(ctx context.Context, graph []byte, device string) (model
 	return s, err
 }
 
-// outcomeOfMany is what it took to take many episodes through their models.
+// ofMany is what it took to take many episodes through their models.
 type ofMany struct {
 	spent
 	loads     int
 	residents []gpu.Resident
-	arenas    int64 // bytes
 	weights   int64 // bytes, the most at a time
 }
 
-// many plays the waiting episodes, all at once, on a device of so much memory (0:
+// many plays the waiting episodes on a device of so much memory (0:
 // no bound).
 func (k *bench) many(b *testing.B, memory int64, lru bool) (m ofMany) {
 	b.Helper()
@@ -309,41 +319,55 @@ func (k *bench) many(b *testing.B, memory int64, lru bool) (m ofMany) {
 		defer mu.Unlock()
 		m.weights = max(m.weights, s.Devices()[0].Balance.Weights)
 	}
-	queues := k.take.queues(b, s)
+	var queues [][]replayQueue
+	for c := range *benchCopies {
+		queues = append(queues, k.take.queues(b, s, c))
+	}
 	m.spent = measured(b, func() { k.playAll(b, queues, *benchEpisodes) })
 	m.loads = int(c.opened.Load())
-	state := s.Devices()[0]
-	m.residents, m.arenas = state.Residents, state.Balance.Arenas
+	m.residents = s.Devices()[0].Residents
 	return m
 }
 
-func (k *bench) playAll(b *testing.B, queues []replayQueue, episodes int) {
-	ctx := models.WithBacklogPriority(b.Context())
+func (k *bench) playAll(b *testing.B, queues [][]replayQueue, episodes int) {
+	ctx, stop := context.WithCancelCause(models.WithBacklogPriority(b.Context()))
+	defer stop(nil)
+	slots := make(chan struct{}, cmp.Or(*benchSlots, episodes))
 	var wg sync.WaitGroup
 	for e := range episodes {
+		slots <- struct{}{}
 		wg.Go(func() {
-			if _, err := k.take.play(ctx, queues, e%k.take.episodes); err != nil {
-				b.Error(err)
+			defer func() { <-slots }()
+			if _, err := k.take.play(ctx, queues[e%len(queues)], e/len(queues)%k.take.episodes); err != nil {
+				stop(err)
 			}
 		})
 	}
 	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		b.Fatal(err)
+	}
 }
 
-// half is the memory that holds half of the models: of their weights, or the
-// largest model's where that is more, beside the arena in which all of them run
-// on the CPU; of weights and arenas on a GPU.
-func (k *bench) half(all ofMany) int64 {
+// half is the memory that holds half of the models, or what the largest one
+// takes while it opens where that is more, and on the CPU, where all share an arena,
+// what the largest batch needs among those that the profiles call best.
+func (k *bench) half(b *testing.B, all ofMany) (budget, arena int64) {
+	b.Helper()
 	sum, most := int64(0), int64(0)
 	for _, r := range all.residents {
 		sum += r.Weights + r.Arena
-		most = max(most, r.Weights+r.Arena)
 	}
-	budget := max(sum/2, most)
-	if k.onCPU() {
-		budget += all.arenas
+	for _, n := range k.take.nodes {
+		p, _ := k.profiles.Get(gpu.KeyOf(n.model, k.device, k.runtime))
+		best := p.Best()
+		need := p.Need(best.Items, best.Cost)
+		most = max(most, p.WeightsBytes, p.OpeningBytes)
+		if k.onCPU() {
+			arena = max(arena, need)
+		}
 	}
-	return budget
+	return max(sum/2, most) + arena, arena
 }
 
 // BenchmarkHalfOfTheModels takes many episodes through their models with memory
@@ -352,7 +376,7 @@ func (k *bench) half(all ofMany) int64 {
 func BenchmarkHalfOfTheModels(b *testing.B) {
 	k := newBench(b)
 	first := k.many(b, 0, false)
-	budget := k.half(first)
+	budget, arena := k.half(b, first)
 	var all, phases, lru []spent
 	var phaseLoads, lruLoads []float64
 	weights := int64(0)
@@ -376,9 +400,40 @@ func BenchmarkHalfOfTheModels(b *testing.B) {
 		sum += r.Weights
 	}
 	b.ReportMetric(float64(budget)/(1<<20), "budget-MiB")
-	b.ReportMetric(float64(first.arenas)/(1<<20), "arena-MiB")
+	b.ReportMetric(float64(arena)/(1<<20), "arena-MiB")
 	b.ReportMetric(float64(sum)/(1<<20), "all-weights-MiB")
 	b.ReportMetric(float64(weights)/(1<<20), "most-weights-MiB")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkMemoryOfHalfTheModels is what the process takes of the machine's
+// memory while it does that in phases, against its budget. It wants a process
+// for itself.
+func BenchmarkMemoryOfHalfTheModels(b *testing.B) {
+	meter := gpu.ResidentMeter{Trim: ort.Trim}
+	if _, err := ort.New(ort.Options{}); err != nil {
+		b.Fatal(err)
+	}
+	before, err := meter.Held(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	k := newBench(b)
+	sizes := ofMany{}
+	for _, n := range k.take.nodes {
+		p, _ := k.profiles.Get(gpu.KeyOf(n.model, k.device, k.runtime))
+		sizes.residents = append(sizes.residents, gpu.Resident{Weights: int64(*benchCopies) * p.WeightsBytes})
+	}
+	budget, _ := k.half(b, sizes)
+	most, err := meter.Peak(b.Context(), func() error {
+		k.many(b, budget, false)
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(most-before)/(1<<20), "used-MiB")
+	b.ReportMetric(float64(budget)/(1<<20), "budget-MiB")
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -388,7 +443,7 @@ func BenchmarkLiveBesideBacklog(b *testing.B) {
 	k := newBench(b)
 	s := k.scheduler(b, gpu.Options{})
 	defer closeScheduler(b, s)
-	queues := k.take.queues(b, s)
+	queues := k.take.queues(b, s, 0)
 	live := func(times int) (courses []course) {
 		for i := range times * k.take.episodes {
 			c, err := k.take.play(b.Context(), queues, i%k.take.episodes)
@@ -460,5 +515,4 @@ func BenchmarkLiveBesideBacklog(b *testing.B) {
 	b.ReportMetric(float64(len(items)), "items")
 	b.ReportMetric(float64(len(whole)), "episodes")
 	b.ReportMetric(0, "ns/op")
-	b.Log(fmt.Sprintf("%d live items", len(items)))
 }
