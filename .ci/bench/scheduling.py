@@ -67,7 +67,7 @@ def section(device="cpu", heading=HEADING, rounds=3, episodes=64, seconds=0.25):
     bench = measure(device, kept)
     go = Benchmarks(device, kept, rounds, episodes, seconds)
     models = go.run("BenchmarkModels")
-    half = {slots: go.run("BenchmarkHalfOfTheModels", f"-bench.slots={slots}")[None] for slots in (episodes, 8)}
+    half = {slots: go.run("BenchmarkHalfOfTheModels", f"-bench.slots={slots}", f"-bench.rounds={(rounds + 1) // 2}")[None] for slots in (episodes, 8)}
     memory = go.run("BenchmarkMemoryOfHalfTheModels")[None] if device == "cpu" else None
     live = go.run("BenchmarkLiveBesideBacklog")[None]
     by, other = ("cpu", "clock") if device == "cpu" else ("clock", "cpu")
@@ -95,7 +95,7 @@ Beside the same runner in a bare loop over onnxruntime at its best size of batch
         lines.append(f"| {slots} | {h['budget-MiB']:.1f} MiB, of it {h['arena-MiB']:.1f} arena | {h['all-weights-MiB']:.1f} MiB | {h[f'x-all-{by}']:.2f} (by the {named[other]} {h[f'x-all-{other}']:.2f}) | {h['loads']:.0f} | {h[f'lru-x-all-{by}']:.2f} ({h[f'lru-x-all-{other}']:.2f}) | {h['lru-loads']:.0f} | {h['lru-loads'] / h['loads']:.1f} |")
     if memory:
         lines.append(f"""
-What the process held beside Go's heap at most while it did so: {memory['used-MiB']:.1f} MiB of resident memory over what it held before it had opened a model, in a budget of {memory['budget-MiB']:.1f} MiB ({memory['used-MiB'] / memory['budget-MiB']:.2f}; onnxruntime's own code and Go's garbage are in it).""")
+What the process held beside Go's memory at most, looked at every 50 ms, over what it held before it had opened a model: {memory['used-MiB']:.1f} MiB resident in a budget of {memory['budget-MiB']:.1f} MiB ({memory['used-MiB'] / memory['budget-MiB']:.2f}, ≤ 1; what onnxruntime takes for itself is in it).""")
     lines.append(f"""
 ### Live work beside a saturating backlog
 
