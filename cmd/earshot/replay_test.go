@@ -312,3 +312,56 @@ func (n *takeNode) batches(items []int, most int) [][]int {
 	}
 	return all
 }
+
+// numbered are items that are nothing but their numbers.
+type numbered struct{ replayed }
+
+func (numbered) bucket(i int) int { return i % 2 }
+func (numbered) cost(int) float64 { return 4 }
+
+func TestAReplayKeepsTheGraphsOrder(t *testing.T) {
+	m := &models.Model{Manifest: models.Manifest{Batch: models.Batch{MaxItems: 8, MaxCost: 10}}}
+	k := &take{episodes: 2, nodes: []takeNode{
+		{name: "first", model: m, items: numbered{}, first: []int{0, 3, 5}},
+		{name: "second", model: m, items: numbered{}, first: []int{0, 1, 3}, needs: []int{0}},
+		{name: "aside", model: m, items: numbered{}, first: []int{0, 0, 1}},
+	}}
+	var before, mixed atomic.Int64
+	queues := []replayQueue{
+		func(context.Context, int) (models.Usage, error) {
+			before.Add(1)
+			return models.Usage{Waited: 3 * time.Second}, nil
+		},
+		func(context.Context, int) (models.Usage, error) {
+			if before.Load() != 2 {
+				mixed.Add(1)
+			}
+			return models.Usage{Waited: 5 * time.Second}, nil
+		},
+		func(context.Context, int) (models.Usage, error) { return models.Usage{Waited: time.Second}, nil },
+	}
+	c, err := k.play(t.Context(), queues, 1)
+	if err != nil || mixed.Load() != 0 {
+		t.Errorf("%d items of a node began before those that it needs had ended: %v", mixed.Load(), err)
+	}
+	if c.waited != 8*time.Second || len(c.laps[0]) != 2 || len(c.laps[1]) != 2 || len(c.laps[2]) != 1 {
+		t.Errorf("waited %v, %d, %d and %d items; want 8s, 2, 2 and 1", c.waited, len(c.laps[0]), len(c.laps[1]), len(c.laps[2]))
+	}
+	fault := errors.New("a fault")
+	queues[0] = func(context.Context, int) (models.Usage, error) { return models.Usage{}, fault }
+	if _, err := k.play(t.Context(), queues, 0); !errors.Is(err, fault) {
+		t.Errorf("%v; want %v", err, fault)
+	}
+	// Of one bucket, and of no more than the model's greatest cost.
+	if got := fmt.Sprint(k.nodes[0].batches([]int{0, 1, 2, 3, 4}, 8)); got != "[[0 2] [4] [1 3]]" {
+		t.Errorf("batches %s", got)
+	}
+}
+
+func TestARatioIsTheMedianOfItsTurns(t *testing.T) {
+	slower := []spent{{4, 2}, {9, 6}, {10, 30}}
+	quicker := []spent{{2, 2}, {3, 2}, {10, 3}}
+	if p, c := ratio(slower, quicker); p != 3 || c != 2 {
+		t.Errorf("by the processors' time %v and by the clock %v; want 3 and 2", p, c)
+	}
+}
