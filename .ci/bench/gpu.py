@@ -72,7 +72,7 @@ def soak(kind, profiles, minutes):
             out = folder / f"demo{rounds}"
             out.mkdir()
             (out / "profiles.json").write_text(json.dumps({"schema": "earshot.profiles/1", "profiles": profiles}))
-            scheduling.output(scheduling.EARSHOT, "--config", config, "demo", "--sample", scheduling.ROOT / "sample", "--out", out, "--devices", kind)
+            scheduling.output(scheduling.EARSHOT, "--config", config, "demo", "--sample", scheduling.ROOT / "sample", "--out", out, "--devices", kind, stderr=subprocess.DEVNULL)
             # The demo shows no metrics: the same files again, from nothing, for what was swapped.
             metrics, state = folder / "metrics", folder / f"state{rounds}"
             state.mkdir()
