@@ -36,6 +36,7 @@ func (d Device) leases() int {
 type device struct {
 	Device
 	ledger *Ledger
+	gauges ledgerGauges
 
 	free      int                      // leases
 	residents map[string]*resident     // by the model's sha256
@@ -104,7 +105,7 @@ func (s *Scheduler) observe(ctx context.Context, d *device) error {
 	// Under the lock: a batch that is being planned counts on what it was told.
 	d.ledger.Observe(r.UsedBytes, r.OwnBytes, settled)
 	d.reading = r
-	s.metrics.ledger(d.Name, d.ledger.Balance())
+	d.gauges.show(d.ledger.Balance())
 	s.dispatch() // what others gave back may be enough
 	return nil
 }

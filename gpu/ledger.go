@@ -110,15 +110,13 @@ func (l *Ledger) Admits(weights, opening, room int64, victims ...*Account) bool 
 		l.common.held+room <= l.options.Total-l.options.Reserve-max(l.keep, weights))
 }
 
-// Fits tells whether a model would fit if none but it were open and nobody else
-// used the device.
-func (l *Ledger) Fits(weights, room int64) bool {
+// Fits tells whether a model would fit into the device if it were empty: while
+// it opens, and when it runs, in a shared arena beside what Keep asks for.
+func (l *Ledger) Fits(weights, opening, room int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.common != nil {
-		room = max(room, l.common.held)
-	}
-	return !l.bounded() || weights+room <= l.options.Total-l.options.Reserve
+	all := l.options.Total - l.options.Reserve
+	return !l.bounded() || weights+max(opening, room) <= all && (l.common == nil || room <= all-l.keep)
 }
 
 // Loaded tells that the account's weights are on the device now.
@@ -289,13 +287,6 @@ func (l *Ledger) Balance() Balance {
 		b.InUse += r.used
 	}
 	return b
-}
-
-// kept is what Keep asks for.
-func (l *Ledger) kept() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.keep
 }
 
 func (l *Ledger) bounded() bool { return l.options.Total > 0 }

@@ -245,8 +245,8 @@ func TestAnArenaIsFreeForItsOwnerAlone(t *testing.T) {
 	if b.Room() != 70 {
 		t.Errorf("room in a shared arena that leaves 30 for weights: %d, want 70", b.Room())
 	}
-	if !shared.Fits(30, 10) || shared.Fits(50, 10) {
-		t.Error("a shared arena of 60 leaves 40 of 100")
+	if !shared.Fits(60, 30, 40) || shared.Fits(60, 41, 0) || shared.Fits(60, 0, 41) {
+		t.Error("100 are 60 and 40, whatever the arena holds now")
 	}
 }
 

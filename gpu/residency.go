@@ -270,13 +270,17 @@ func (s *Scheduler) makeRoom(l *lane, at spot, now time.Time) (victims []*reside
 		}
 		patient := now.Before(l.cramped.Add(noRoomPatience)) || now.Before(head.came.Add(noRoomPatience))
 		switch {
-		case !d.ledger.Fits(max(p.WeightsBytes+p.opening(), d.ledger.kept()), need):
-			err = fmt.Errorf("needs %s on %s, and %s while it is opened: %w", mb(p.WeightsBytes+need), d.Name, mb(p.WeightsBytes+p.opening()), ErrTooLarge)
+		case p.Measured() && !d.ledger.Fits(p.WeightsBytes, p.opening(), need):
+			err = fmt.Errorf("needs %s on %s, and %s while it opens: %w: give models more (device.memory_bytes, or the cgroup's limit)", mb(p.WeightsBytes+need), d.Name, mb(p.WeightsBytes+p.opening()), ErrTooLarge)
 		case patient:
 		case d.busy() && d.ledger.common != nil:
 			d.held = true // what runs uses the arena that all share
 		default:
-			err = fmt.Errorf("needs %s on %s, and others have had it for %v: %w", mb(p.WeightsBytes+need), d.Name, noRoomPatience, ErrNoRoom)
+			how := "measured"
+			if !p.Measured() {
+				how = "guessed: `earshot models bench` measures it"
+			}
+			err = fmt.Errorf("needs %s (%s) on %s, and has found no room for %v: %w", mb(p.WeightsBytes+max(p.opening(), need)), how, d.Name, noRoomPatience, ErrNoRoom)
 		}
 		return nil, false, now.Add(noRoomRetry), err
 	}
@@ -384,7 +388,7 @@ func (s *Scheduler) load(ctx context.Context, b *batch) error {
 			delete(d.residents, m.SHA256)
 		}
 		r.account.Close()
-		s.metrics.ledger(d.Name, d.ledger.Balance())
+		d.gauges.show(d.ledger.Balance())
 		return fmt.Errorf("load: %w", err)
 	}
 	s.metrics.loads.WithLabelValues(m.Manifest.Ref(), d.Name, outcomeDone).Observe(took.Seconds())
@@ -394,7 +398,7 @@ func (s *Scheduler) load(ctx context.Context, b *batch) error {
 		raised = s.raiseWeights(d, r, grew.bytes)
 	}
 	d.reloads[m.SHA256] = took
-	s.metrics.ledger(d.Name, d.ledger.Balance())
+	d.gauges.show(d.ledger.Balance())
 	s.dispatch()
 	return nil
 }
@@ -437,7 +441,7 @@ func (s *Scheduler) retire() {
 				s.shut(d, r)
 				s.mu.Lock()
 				defer s.mu.Unlock()
-				s.metrics.ledger(d.Name, d.ledger.Balance())
+				d.gauges.show(d.ledger.Balance())
 				s.dispatch()
 			})
 		}

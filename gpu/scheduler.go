@@ -33,9 +33,12 @@ type Options struct {
 	// QueueItems bounds the items that wait for one model, live and backlog
 	// each; Do waits for a place, which holds the source back. 0: 1024.
 	QueueItems int
-	// BacklogShare: while live items wait all the time, one batch in so many
-	// is still the backlog's, so that it never starves. 0: 8.
+	// BacklogShare and BacklogEvery: while live items wait all the time, the
+	// backlog still has a batch when so many have begun, itself included, and so
+	// much time has passed since its last. So it never starves, and live work that
+	// comes and goes is not held up by it. 0: 8, and a second.
 	BacklogShare int
+	BacklogEvery time.Duration
 	// BacklogWait is MaxWait for backlog items, which are in less of a hurry. 0:
 	// 50 ms.
 	BacklogWait time.Duration
@@ -77,6 +80,7 @@ type Scheduler struct {
 	running     map[*batch]struct{}
 	queued      int         // items that wait
 	liveInARow  int         // live batches since the backlog's last one, while it waited
+	lastBacklog time.Time   // when that began, or its first item came
 	liveChanges int         // of models for live work, in a row, while the backlog wanted one
 	timer       *time.Timer // for the next item to have waited long enough; nil: none
 	fetched     map[string]bool
@@ -105,6 +109,7 @@ func New(o Options) *Scheduler {
 	o.MaxWait = cmp.Or(max(0, o.MaxWait), 5*time.Millisecond)
 	o.QueueItems = cmp.Or(max(0, o.QueueItems), 1024)
 	o.BacklogShare = cmp.Or(max(0, o.BacklogShare), 8)
+	o.BacklogEvery = cmp.Or(max(0, o.BacklogEvery), time.Second)
 	o.BacklogWait = cmp.Or(max(0, o.BacklogWait), 50*time.Millisecond)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -120,8 +125,9 @@ func New(o Options) *Scheduler {
 	s.background, s.stop = context.WithCancel(context.Background())
 	for _, o := range o.Devices {
 		d := newDevice(o)
+		d.gauges = s.metrics.ledgerOf(d.Name)
 		s.devices = append(s.devices, d)
-		s.metrics.ledger(d.Name, d.ledger.Balance())
+		d.gauges.show(d.ledger.Balance())
 		if d.out {
 			s.leftOut(d, errors.New(d.LeftOut))
 		}
@@ -163,7 +169,7 @@ func (s *Scheduler) start(b *batch) {
 	b.line.runs++
 	s.running[b] = struct{}{}
 	s.metrics.leases.WithLabelValues(d.Name).Inc()
-	s.metrics.ledger(d.Name, d.ledger.Balance())
+	d.gauges.show(d.ledger.Balance())
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
 	for _, it := range b.items {
 		s.begin(b, it)
@@ -200,7 +206,7 @@ func (s *Scheduler) finish(b *batch) {
 	r.idle = time.Now()
 	d.free++
 	s.metrics.leases.WithLabelValues(d.Name).Dec()
-	s.metrics.ledger(d.Name, d.ledger.Balance())
+	d.gauges.show(d.ledger.Balance())
 	if b.line.closed {
 		s.retire()
 	}
@@ -209,12 +215,12 @@ func (s *Scheduler) finish(b *batch) {
 
 // next prepares the batch to run now, or says when to look again (zero: when
 // something comes or ends). Live goes first, the oldest head first; after
-// BacklogShare-1 live batches in a row the backlog has its turn. A batch whose
+// BacklogShare-1 live batches in a row, and BacklogEvery, the backlog has its turn. A batch whose
 // model needs another's memory goes before them when that other's turn is over.
 func (s *Scheduler) next(now time.Time) (b *batch, again time.Time) {
 	again = s.collect(now)
 	live, backlog := s.due[0], s.due[1]
-	s.turn = len(backlog) > 0 && (len(live) == 0 || s.liveInARow >= s.options.BacklogShare-1)
+	s.turn = len(backlog) > 0 && (len(live) == 0 || s.liveInARow >= s.options.BacklogShare-1 && now.Sub(s.lastBacklog) >= s.options.BacklogEvery)
 	both := len(live) > 0 && len(backlog) > 0
 	first, second := live, backlog
 	if s.turn {
@@ -367,7 +373,9 @@ func (s *Scheduler) prepare(l *lane, at spot, victims []*resident, both bool) *b
 	}
 	l.cramped = time.Time{}
 	victims = s.spare(d, r, l, victims, time.Now())
-	b := l.cut(s.turn, p, r.account.Room(accounts(victims)...))
+	// A live batch is filled up from the backlog, unless other live ones wait behind it.
+	fill := len(s.due[0]) == 0 || len(s.due[0]) == 1 && s.due[0][0] == l
+	b := l.cut(s.turn, fill, p, r.account.Room(accounts(victims)...))
 	b.device, b.resident, b.victims = d, r, victims
 	release, err := r.account.Run(b.bytes, accounts(victims)...)
 	if err != nil {
@@ -380,9 +388,11 @@ func (s *Scheduler) prepare(l *lane, at spot, victims []*resident, both bool) *b
 	s.queued -= len(b.items)
 	switch {
 	case s.turn:
-		s.liveInARow = 0
+		s.liveInARow, s.lastBacklog = 0, time.Now()
 	case both:
-		s.liveInARow++
+		if s.liveInARow++; s.liveInARow == 1 {
+			s.lastBacklog = time.Now()
+		}
 	}
 	return b
 }

@@ -48,14 +48,21 @@ func (p *pipeline) warmUp(ctx context.Context, c config, catalog *models.Catalog
 		}
 		guessed += g.WeightsBytes + g.Need(m.Manifest.Batch.MaxItems, 0)
 	}
-	fits := d.Name == "cpu" && (d.MemoryBytes == 0 || guessed <= d.MemoryBytes-d.ReserveBytes)
+	left := d.MemoryBytes - d.ReserveBytes
+	if d.Read != nil {
+		// A failure is told by who reads all the time.
+		if r, err := d.Read(ctx); err == nil {
+			left = min(left, r.FreeBytes-d.ReserveBytes)
+		}
+	}
+	fits := d.Name == "cpu" && (d.MemoryBytes == 0 || guessed <= left)
 	if c.Device.WarmUp == warmUpNever || c.Device.WarmUp == warmUpAuto && fits {
 		return nil
 	}
 	how := measuring{device: d.Name}
 	if d.MemoryBytes > 0 {
 		// What work that goes on has is not the measure's, and 0 would be no bound.
-		how.memoryBytes = max(1, p.scheduler.Devices()[i].Balance.Left)
+		how.memoryBytes = max(1, min(left, p.scheduler.Devices()[i].Balance.Left))
 	}
 	for _, m := range unknown {
 		began := time.Now()
