@@ -45,8 +45,22 @@ type device struct {
 	worked    map[string]bool          // models that have run well here
 	faults    int                      // in a row
 	out       bool                     // left out for good
+	ready     int                      // what it can run at once, as next sees it: nothing, backlogReady, liveReady
 	held      bool                     // begins nothing, so that one item that needs most of it gets room
 	reading   Reading
+}
+
+const (
+	nothing = iota
+	backlogReady
+	liveReady
+)
+
+func readiness(l *lane) int {
+	if l.live.n > 0 {
+		return liveReady
+	}
+	return backlogReady
 }
 
 func newDevice(d Device) *device {

@@ -15,8 +15,11 @@ import (
 // Which models are open on a device. While all fit, all stay. When they do not,
 // the scheduler works in phases: the models that are open run until their
 // queues are empty, the next model's files are read meanwhile, then they change
-// places. Three rules keep changes rare and nobody waiting for ever:
+// places. These rules keep changes rare and nobody waiting for ever:
 //
+//   - While the models that are open have work for the device, none comes in
+//     their place; but for live work when they have only backlog, and for a
+//     model that has waited for twice a turn.
 //   - A model without work stays as long as opening it again would take, since
 //     its work may come back: at worst that doubles what the change costs.
 //   - A model with work keeps its place for a turn, which is turns times what

@@ -227,7 +227,7 @@ func (s *Scheduler) next(now time.Time) (b *batch, again time.Time) {
 		first, second = backlog, live
 	}
 	for _, d := range s.devices {
-		d.held = false
+		d.held, d.ready = false, nothing
 		for _, r := range d.residents {
 			r.leaving = false
 		}
@@ -235,11 +235,15 @@ func (s *Scheduler) next(now time.Time) (b *batch, again time.Time) {
 	s.crowded = s.crowded[:0]
 	for _, lanes := range [2][]*lane{first, second} {
 		for _, l := range lanes {
-			if at, c := s.spot(l); c == crowds || c == cramped {
+			switch at, c := s.spot(l); c {
+			case atOnce:
+				at.device.ready = max(at.device.ready, readiness(l))
+			case crowds, cramped:
 				s.crowded = append(s.crowded, crowd{l, at})
 			}
 		}
 	}
+	s.crowded = slices.DeleteFunc(s.crowded, func(c crowd) bool { return !s.presses(c, now) })
 	c, victims, at := s.change(now)
 	if c.lane != nil {
 		return s.prepare(c.lane, c.spot, victims, both), time.Time{}
@@ -259,6 +263,21 @@ func (s *Scheduler) next(now time.Time) (b *batch, again time.Time) {
 		}
 	}
 	return nil, again
+}
+
+// presses tells whether a model should come into another's place: when the
+// device has nothing to do with those that are open, or only backlog beside live
+// work, or when it has waited for a turn.
+func (s *Scheduler) presses(c crowd, now time.Time) bool {
+	d, l := c.spot.device, c.lane
+	switch {
+	case s.options.EvictLeastRecentlyUsed, d.ready < readiness(l):
+		return true
+	case now.Sub(l.oldest()) >= turns*2*s.reload(d, l.line.model):
+		return true
+	}
+	s.prefetch(l.line.model)
+	return false
 }
 
 // collect finds the lanes with a batch that is due, by their live and by their

@@ -67,7 +67,7 @@ def section(device="cpu", heading=HEADING, rounds=3, episodes=64, seconds=0.25):
     bench = measure(device, kept)
     go = Benchmarks(device, kept, rounds, episodes, seconds)
     models = go.run("BenchmarkModels")
-    half = {slots: go.run("BenchmarkHalfOfTheModels", f"-bench.slots={slots}", f"-bench.rounds={(rounds + 1) // 2}")[None] for slots in (episodes, 8)}
+    half = {slots: go.run("BenchmarkHalfOfTheModels", f"-bench.slots={slots}", f"-bench.rounds={(rounds + 1) // 2}")[None] for slots in (episodes, 16)}
     memory = go.run("BenchmarkMemoryOfHalfTheModels")[None] if device == "cpu" else None
     live = go.run("BenchmarkLiveBesideBacklog")[None]
     by, other = ("cpu", "clock") if device == "cpu" else ("clock", "cpu")
