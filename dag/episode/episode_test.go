@@ -93,6 +93,13 @@ func TestRemovalsAreChecked(t *testing.T) {
 		if err := r.Check(); (err != nil) != (field != "") || err != nil && (!errors.As(err, &fault) || fault.Field != field) {
 			t.Errorf("%q: %v", field, err)
 		}
+		e := Episode{ID: r.ID, Revision: r.Revision}
+		if err := e.Check(); (err != nil) != (field != "") {
+			t.Errorf("%q: %v", field, err)
+		}
+	}
+	if err := (&Episode{ID: "x", Revision: 1, Generation: -1}).Check(); err == nil || err.Error() != "event: generation: -1 is negative" {
+		t.Error(err)
 	}
 }
 
