@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -124,6 +125,22 @@ func TestFieldsHaveTheNamesOfEarshotsJSON(t *testing.T) {
 	delete(want["soundbites"].([]any)[1].(map[string]any), "start") // and so is 0
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%s\nwant %s", b, ours)
+	}
+}
+
+func TestTheExampleOfTheEventsPageWorks(t *testing.T) {
+	page, err := os.ReadFile("../../docs/events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```json\n")
+	example, _, found := strings.Cut(rest, "```")
+	ev, err := DecodePublished([]byte(example), JSON)
+	want := episode.Event{ID: "3f6f0c1e-…", Revision: 1764417600000, Title: "The final", PublishedAt: moment.Truncate(time.Second),
+		Enclosure: episode.Enclosure{URL: "https://example.org/final.mp3", Type: "audio/mpeg", Bytes: 48211002},
+		Priority:  episode.Backlog, Control: episode.Control{Targets: []string{"topics"}, Ping: true}}
+	if !found || err != nil || !reflect.DeepEqual(ev, want) {
+		t.Errorf("%+v, %v", ev, err)
 	}
 }
 
