@@ -173,7 +173,8 @@ type lane struct {
 	line          *line
 	bucket        int
 	live, backlog list
-	cost          float64 // of all
+	cost          float64   // of all
+	cramped       time.Time // since when it has found no room, whatever goes; zero: it has
 }
 
 func (l *lane) list(it *item) *list {
@@ -239,7 +240,8 @@ type batch struct {
 	resident *resident
 	victims  []*resident // that are closed before it runs
 	bytes    int64       // of activations that it was promised
-	release  func()
+	release  func(begun bool)
+	begun    bool // the runner was called
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 
@@ -264,9 +266,9 @@ func (b *batch) takes(items int, cost float64, it *item, p *Profile, room int64)
 
 // cut takes the next batch off the lane: as many items as size, cost and room
 // (bytes) allow, in order, live before backlog. With backlogFirst the backlog's
-// oldest item is the first. One item may cost more than a batch should: it runs
+// oldest item is the first; without fill none of it joins live items. One item may cost more than a batch should: it runs
 // alone.
-func (l *lane) cut(backlogFirst bool, p *Profile, room int64) *batch {
+func (l *lane) cut(backlogFirst, fill bool, p *Profile, room int64) *batch {
 	b := &batch{line: l.line, maxItems: l.line.maxItems, maxCost: l.line.maxCost}
 	take := func(from *list, most int) bool {
 		for ; from.first != nil && most > 0; most-- {
@@ -284,7 +286,7 @@ func (l *lane) cut(backlogFirst bool, p *Profile, room int64) *batch {
 	if backlogFirst {
 		take(&l.backlog, 1)
 	}
-	if take(&l.live, math.MaxInt) {
+	if take(&l.live, math.MaxInt) && (fill || len(b.items) == 0 || b.items[0].backlog) {
 		take(&l.backlog, math.MaxInt)
 	}
 	if l.line.refill != nil && room < math.MaxInt64 {

@@ -6,9 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/earshot-fm/earshot/models"
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,24 +79,14 @@ func benchmarkScheduling(b *testing.B, waiting int) {
 	}
 	runtime.GC()
 	b.ReportAllocs()
-	before := processorTime(b)
+	before := processorTime()
 	b.ResetTimer()
 	close(r.gate)
 	<-done
 	b.StopTimer()
-	b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
+	b.ReportMetric(float64(processorTime()-before)/float64(b.N), "cpu-ns/op")
 	callers.Wait()
 	if err := s.Close(context.Background()); err != nil {
 		b.Error(err)
 	}
-}
-
-// processorTime is what all threads of this process have taken.
-func processorTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

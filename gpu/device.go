@@ -36,6 +36,7 @@ func (d Device) leases() int {
 type device struct {
 	Device
 	ledger *Ledger
+	gauges ledgerGauges
 
 	free      int                      // leases
 	residents map[string]*resident     // by the model's sha256
@@ -44,6 +45,7 @@ type device struct {
 	worked    map[string]bool          // models that have run well here
 	faults    int                      // in a row
 	out       bool                     // left out for good
+	held      bool                     // begins nothing, so that one item that needs most of it gets room
 	reading   Reading
 }
 
@@ -97,11 +99,13 @@ func (s *Scheduler) observe(ctx context.Context, d *device) error {
 	if err != nil {
 		return err
 	}
-	d.ledger.Observe(r.UsedBytes, r.OwnBytes, settled)
 	s.metrics.reading(d.Name, r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Under the lock: a batch that is being planned counts on what it was told.
+	d.ledger.Observe(r.UsedBytes, r.OwnBytes, settled)
 	d.reading = r
+	d.gauges.show(d.ledger.Balance())
 	s.dispatch() // what others gave back may be enough
 	return nil
 }

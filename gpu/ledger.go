@@ -110,15 +110,13 @@ func (l *Ledger) Admits(weights, opening, room int64, victims ...*Account) bool 
 		l.common.held+room <= l.options.Total-l.options.Reserve-max(l.keep, weights))
 }
 
-// Fits tells whether a model would fit if none but it were open and nobody else
-// used the device.
-func (l *Ledger) Fits(weights, room int64) bool {
+// Fits tells whether a model would fit into the device if it were empty: while
+// it opens, and when it runs, in a shared arena beside what Keep asks for.
+func (l *Ledger) Fits(weights, opening, room int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.common != nil {
-		room = max(room, l.common.held)
-	}
-	return !l.bounded() || weights+room <= l.options.Total-l.options.Reserve
+	all := l.options.Total - l.options.Reserve
+	return !l.bounded() || weights+max(opening, room) <= all && (l.common == nil || room <= all-l.keep)
 }
 
 // Loaded tells that the account's weights are on the device now.
@@ -129,8 +127,9 @@ func (a *Account) Loaded() {
 }
 
 // Run promises bytes of activations to a run, which gives them back with the
-// returned function; calling it again does nothing.
-func (a *Account) Run(bytes int64, victims ...*Account) (done func(), err error) {
+// returned function, and says whether it has begun: if not, the arena has not
+// grown. Calling it again does nothing.
+func (a *Account) Run(bytes int64, victims ...*Account) (done func(begun bool), err error) {
 	l := a.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -144,12 +143,20 @@ func (a *Account) Run(bytes int64, victims ...*Account) (done func(), err error)
 	a.arena.used += bytes
 	a.arena.held += grow
 	a.arena.growing += grow
-	return sync.OnceFunc(func() {
+	given := false
+	return func(begun bool) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		if given {
+			return
+		}
+		given = true
 		a.arena.used -= bytes
 		a.arena.growing -= grow
-	}), nil
+		if !begun {
+			a.arena.held -= grow
+		}
+	}, nil
 }
 
 // Room is the most that Run would give now, in bytes.
@@ -280,13 +287,6 @@ func (l *Ledger) Balance() Balance {
 		b.InUse += r.used
 	}
 	return b
-}
-
-// kept is what Keep asks for.
-func (l *Ledger) kept() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.keep
 }
 
 func (l *Ledger) bounded() bool { return l.options.Total > 0 }

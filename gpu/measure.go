@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/earshot-fm/earshot/models"
@@ -214,13 +215,14 @@ func measureSizes(ctx context.Context, m *models.Model, o MeasureOptions, sessio
 		}
 		points, runs = append(points, pt), append(runs, once)
 	}
-	return points, measureTimes(o.Rounds, points, runs)
+	return points, measureTimes(o.Rounds, o.Device == "cpu", points, runs)
 }
 
 // measureTimes times the sizes by turns: what else the machine does for a while
 // then falls on all of them, and does not decide which is the fastest.
-func measureTimes(rounds int, points []Point, runs []func() error) error {
+func measureTimes(rounds int, onCPU bool, points []Point, runs []func() error) error {
 	took := make([][]time.Duration, len(points))
+	worked := make([][]time.Duration, len(points))
 	spent := make([]time.Duration, len(points))
 	for again := true; again; {
 		again = false
@@ -228,11 +230,12 @@ func measureTimes(rounds int, points []Point, runs []func() error) error {
 			if n := len(took[i]); n >= rounds && (spent[i] >= timedAtLeast || n >= timedAtMost) {
 				continue
 			}
-			began := time.Now()
+			began, before := time.Now(), processorTime()
 			if err := run(); err != nil {
 				return err
 			}
 			t := time.Since(began)
+			worked[i] = append(worked[i], processorTime()-before)
 			took[i] = append(took[i], t)
 			spent[i] += t
 			again = true
@@ -241,8 +244,21 @@ func measureTimes(rounds int, points []Point, runs []func() error) error {
 	for i := range points {
 		slices.Sort(took[i])
 		points[i].Median, points[i].P99 = rank(took[i], 0.5), rank(took[i], 0.99)
+		if slices.Sort(worked[i]); onCPU {
+			points[i].Work = rank(worked[i], 0.5)
+		}
 	}
 	return nil
+}
+
+// processorTime is what this process has taken of the processors so far; 0 where
+// the system does not tell.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // rank is a quantile of sorted times by the nearest rank, in seconds.
@@ -286,6 +302,7 @@ func (p *Profile) Include(other *Profile) {
 			if pt.Median < own.Median {
 				own.Median, own.P99 = pt.Median, pt.P99
 			}
+			own.Work = min(own.Work, pt.Work)
 		} else if float64(pt.Bytes) > p.envelope(pt.Cost) {
 			p.Raise(pt.Cost, pt.Bytes)
 		}

@@ -140,13 +140,24 @@ func (m *metrics) ofItems(model, priority string) itemMetrics {
 	}
 }
 
-// ledger shows how a device's memory stands.
-func (m *metrics) ledger(device string, b Balance) {
-	for what, bytes := range map[string]int64{
-		"total": b.Total, "reserve": b.Reserve, "foreign": b.Foreign, "weights": b.Weights, "arenas": b.Arenas, "in_use": b.InUse, "left": b.Left,
-	} {
-		m.bytes.WithLabelValues(device, what).Set(float64(bytes))
-	}
+// ledgerGauges are a device's: they change with each batch, and are found once.
+type ledgerGauges struct {
+	total, reserve, foreign, weights, arenas, inUse, left prometheus.Gauge
+}
+
+func (m *metrics) ledgerOf(device string) ledgerGauges {
+	of := func(what string) prometheus.Gauge { return m.bytes.WithLabelValues(device, what) }
+	return ledgerGauges{of("total"), of("reserve"), of("foreign"), of("weights"), of("arenas"), of("in_use"), of("left")}
+}
+
+func (g *ledgerGauges) show(b Balance) {
+	g.total.Set(float64(b.Total))
+	g.reserve.Set(float64(b.Reserve))
+	g.foreign.Set(float64(b.Foreign))
+	g.weights.Set(float64(b.Weights))
+	g.arenas.Set(float64(b.Arenas))
+	g.inUse.Set(float64(b.InUse))
+	g.left.Set(float64(b.Left))
 }
 
 // reading shows what a device told of itself.

@@ -49,6 +49,9 @@ type Point struct {
 	Bytes  int64   `json:"bytes"`       // that the run took beside the weights
 	Median float64 `json:"p50_seconds"` // of a run
 	P99    float64 `json:"p99_seconds"`
+	// Work is the median of the processors' time that a run takes on the CPU, which
+	// others who share the machine disturb less than the clock; 0 on a GPU.
+	Work float64 `json:"work_seconds,omitempty"`
 }
 
 // Measured tells whether there is anything to go by.
@@ -111,10 +114,11 @@ func (p *Profile) Best() (best Point) {
 
 // throughput is in items a second, since the items of a measure are alike.
 func (pt Point) throughput() float64 {
-	if pt.Median <= 0 {
+	took := cmp.Or(pt.Work, pt.Median)
+	if took <= 0 {
 		return 0
 	}
-	return float64(pt.Items) / pt.Median
+	return float64(pt.Items) / took
 }
 
 // Raise takes in that a run of some cost took more than the envelope said.

@@ -160,7 +160,7 @@ func TestLiveWaitIsBounded(t *testing.T) {
 		share := rapid.IntRange(2, 8).Draw(rt, "share")
 		const takes = 10 * time.Millisecond
 		var longest time.Duration
-		s := New(Options{Runtime: &runtimeInMemory{}, Devices: []Device{{Name: "cpu", Leases: 1}}, BacklogShare: share})
+		s := New(Options{Runtime: &runtimeInMemory{}, Devices: []Device{{Name: "cpu", Leases: 1}}, BacklogShare: share, BacklogEvery: 1})
 		q, err := NewQueue(s, model(maxItems, 0), &runner{takes: takes})
 		if err != nil {
 			t.Fatal(err)

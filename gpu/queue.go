@@ -209,4 +209,7 @@ func (s *Scheduler) drop(it *item, err error, outcome string) {
 	s.queued--
 	q.of(it).queued.Dec()
 	s.metrics.items.WithLabelValues(q.ref, outcome).Inc()
+	if q.closed && len(q.lanes) == 0 {
+		s.retire()
+	}
 }

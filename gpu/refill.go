@@ -94,9 +94,10 @@ func (f *feed) next() *item {
 	for _, other := range f.under {
 		cost += other.cost
 	}
-	if len(f.under) > 0 && cost > f.batch.maxCost {
+	if cost > f.batch.maxCost { // for which its memory was promised
 		return nil
 	}
+	f.batch.cost = max(f.batch.cost, cost)
 	switch {
 	case it.backlog:
 		f.liveInRow = 0

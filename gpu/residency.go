@@ -89,9 +89,12 @@ type spot struct {
 type chance int
 
 const (
-	never  chance = iota // on no device
-	crowds               // when another model makes room
-	later                // when something that goes on now has ended
+	never   chance = iota // on no device
+	cramped               // when something else than our open models gives memory back
+	taken                 // when the device has a lease for it, or has changed models
+	crowds                // when another model makes room
+	drained               // when what runs on the device has ended
+	later                 // when its model is open, or a lease is free where it is
 	atOnce
 )
 
@@ -111,24 +114,48 @@ func (s *Scheduler) spot(l *lane) (best spot, c chance) {
 		r := d.residents[q.model.SHA256]
 		var here chance
 		switch {
-		case r == nil && d.free > 0 && d.ledger.Admits(p.WeightsBytes, p.opening(), whole+s.claims(d)):
+		case r == nil && d.free > 0 && !d.held && d.ledger.Admits(p.WeightsBytes, p.opening(), whole+s.claims(d)):
 			here = atOnce
 		case r == nil && d.free > 0:
 			here = crowds
-		case r == nil, r.sessions == nil, d.free == 0, r.leaving:
+		case r == nil, r.leaving, d.held:
+			here = taken
+		case r.sessions == nil, d.free == 0:
 			here = later
 		case r.account.Room() >= need:
 			return spot{device: d, resident: r}, atOnce
 		case d.busy():
-			here = later
+			here = drained
 		default:
 			here = crowds
+		}
+		if here == crowds && !fits(d, r, p, need, d.others(r)) {
+			here = cramped
 		}
 		if here > c {
 			best, c = spot{device: d, resident: r}, here
 		}
 	}
 	return best, c
+}
+
+// fits tells whether there is room for a run of need bytes without some models,
+// beside the model itself where it is not open.
+func fits(d *device, r *resident, p *Profile, need int64, without []*resident) bool {
+	if r != nil {
+		return r.account.Room(accounts(without)...) >= need
+	}
+	return d.ledger.Admits(p.WeightsBytes, p.opening(), need, accounts(without)...)
+}
+
+// others are the models that are open beside one.
+func (d *device) others(than *resident) (open []*resident) {
+	for _, r := range d.residents {
+		if r != than && r.sessions != nil {
+			open = append(open, r)
+		}
+	}
+	return open
 }
 
 // claims are the bytes that models at work still lack for whole batches. One
@@ -170,6 +197,16 @@ func (s *Scheduler) spare(d *device, r *resident, l *lane, victims []*resident, 
 	return victims
 }
 
+// opening tells whether a model is being opened.
+func (d *device) opening() bool {
+	for _, r := range d.residents {
+		if r.sessions == nil {
+			return true
+		}
+	}
+	return false
+}
+
 func (d *device) busy() bool {
 	for _, r := range d.residents {
 		if r.runs > 0 {
@@ -208,19 +245,11 @@ func (s *Scheduler) makeRoom(l *lane, at spot, now time.Time) (victims []*reside
 	p := s.profile(d, q.model)
 	need := q.need(p, 1, head.cost)
 	whole := max(need, q.need(p, l.whole(), l.wholeCost()))
-	enough := func(v []*resident) bool {
-		if at.resident != nil {
-			return at.resident.account.Room(accounts(v)...) >= need
-		}
-		return d.ledger.Admits(p.WeightsBytes, p.opening(), need, accounts(v)...)
-	}
-	var all, may []*resident
+	enough := func(v []*resident) bool { return fits(d, at.resident, p, need, v) }
+	all := d.others(at.resident)
+	var may []*resident
 	cost := map[*resident]float64{}
-	for _, r := range d.residents {
-		if r == at.resident || r.sessions == nil {
-			continue
-		}
-		all = append(all, r)
+	for _, r := range all {
 		w := s.workFor(r.model)
 		cost[r] = float64(s.reload(d, r.model)) * w.lasts.Seconds()
 		if when := s.goes(d, r, w, q, head); now.Before(when) {
@@ -235,14 +264,27 @@ func (s *Scheduler) makeRoom(l *lane, at spot, now time.Time) (victims []*reside
 		need = least
 	}
 	if !enough(all) {
+		// Not the time in the queue counts, but that without room.
+		if l.cramped.IsZero() || d.opening() {
+			l.cramped = now
+		}
+		patient := now.Before(l.cramped.Add(noRoomPatience)) || now.Before(head.came.Add(noRoomPatience))
 		switch {
-		case !d.ledger.Fits(max(p.WeightsBytes+p.opening(), d.ledger.kept()), need):
-			err = fmt.Errorf("needs %s on %s, and %s while it is opened: %w", mb(p.WeightsBytes+need), d.Name, mb(p.WeightsBytes+p.opening()), ErrTooLarge)
-		case !now.Before(head.came.Add(noRoomPatience)):
-			err = fmt.Errorf("needs %s on %s, and others have had it for %v: %w", mb(p.WeightsBytes+need), d.Name, noRoomPatience, ErrNoRoom)
+		case p.Measured() && !d.ledger.Fits(p.WeightsBytes, p.opening(), need):
+			err = fmt.Errorf("needs %s on %s, and %s while it opens: %w: give models more (device.memory_bytes, or the cgroup's limit)", mb(p.WeightsBytes+need), d.Name, mb(p.WeightsBytes+p.opening()), ErrTooLarge)
+		case patient:
+		case d.busy() && d.ledger.common != nil:
+			d.held = true // what runs uses the arena that all share
+		default:
+			how := "measured"
+			if !p.Measured() {
+				how = "guessed: `earshot models bench` measures it"
+			}
+			err = fmt.Errorf("needs %s (%s) on %s, and has found no room for %v: %w", mb(p.WeightsBytes+max(p.opening(), need)), how, d.Name, noRoomPatience, ErrNoRoom)
 		}
 		return nil, false, now.Add(noRoomRetry), err
 	}
+	l.cramped = time.Time{}
 	slices.SortFunc(may, func(a, b *resident) int {
 		if s.options.EvictLeastRecentlyUsed {
 			return a.idle.Compare(b.idle)
@@ -330,10 +372,13 @@ func (s *Scheduler) load(ctx context.Context, b *batch) error {
 	}
 	m := r.model
 	began := time.Now()
-	before := s.usedBy(ctx, d)
+	before, told := s.usedBy(ctx, d)
 	sessions, err := s.open(ctx, m, d.Name)
 	took := time.Since(began)
-	grew := s.usedBy(ctx, d) - before
+	after, toldAgain := s.usedBy(ctx, d)
+	grew := before.until(after)
+	var raised *Profile
+	defer func() { s.keep(raised, grew) }() // after the lock is given back
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.fetched, m.SHA256)
@@ -343,17 +388,17 @@ func (s *Scheduler) load(ctx context.Context, b *batch) error {
 			delete(d.residents, m.SHA256)
 		}
 		r.account.Close()
-		s.metrics.ledger(d.Name, d.ledger.Balance())
+		d.gauges.show(d.ledger.Balance())
 		return fmt.Errorf("load: %w", err)
 	}
 	s.metrics.loads.WithLabelValues(m.Manifest.Ref(), d.Name, outcomeDone).Observe(took.Seconds())
 	r.sessions, r.since, r.idle = sessions, time.Now(), time.Now()
 	r.account.Loaded()
-	if len(d.reloads) > 0 { // the first to come brings the libraries' own memory
-		s.raiseWeights(d, r, grew)
+	if told && toldAgain && len(d.reloads) > 0 { // the first to come brings the libraries' own memory
+		raised = s.raiseWeights(d, r, grew.bytes)
 	}
 	d.reloads[m.SHA256] = took
-	s.metrics.ledger(d.Name, d.ledger.Balance())
+	d.gauges.show(d.ledger.Balance())
 	s.dispatch()
 	return nil
 }
@@ -379,8 +424,12 @@ func (s *Scheduler) shut(d *device, r *resident) {
 }
 
 // retire takes models off their devices that no queue asks for any more, and
-// queues that are closed and empty off the list. The caller holds s.mu.
+// queues that are closed and empty off the list. Close does it by itself. The
+// caller holds s.mu.
 func (s *Scheduler) retire() {
+	if s.closed {
+		return
+	}
 	s.lines = slices.DeleteFunc(s.lines, func(q *line) bool { return q.closed && len(q.lanes) == 0 && q.runs == 0 })
 	for _, d := range s.devices {
 		for _, r := range d.ordered() {
@@ -392,6 +441,7 @@ func (s *Scheduler) retire() {
 				s.shut(d, r)
 				s.mu.Lock()
 				defer s.mu.Unlock()
+				d.gauges.show(d.ledger.Balance())
 				s.dispatch()
 			})
 		}

@@ -78,6 +78,15 @@ func (c *card) read(context.Context) (Reading, error) {
 	return Reading{TotalBytes: c.total, UsedBytes: c.used + c.others, FreeBytes: c.total - c.used - c.others}, nil
 }
 
+// readOwn tells of a driver that names this process's share.
+func (c *card) readOwn(ctx context.Context) (Reading, error) {
+	r, err := c.read(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r.OwnBytes = c.used
+	return r, err
+}
+
 func (c *card) sum() (n int) {
 	for _, loads := range c.loads {
 		n += loads
@@ -413,7 +422,7 @@ func TestAProfileThatIsTooLowIsRaised(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := kind{name: "one", weights: 40 * megabyte, each: 2 * megabyte, items: 16}
 		c := newCard(1000*megabyte, time.Second)
-		b := newBench(t, c, Options{}, k, kind{name: "first", weights: megabyte, items: 1})
+		b := newBench(t, c, Options{Devices: []Device{{Name: "cuda:0", MemoryBytes: c.total, Read: c.readOwn}}}, k, kind{name: "first", weights: megabyte, items: 1})
 		b.queues["first"].Do(t.Context(), work{cost: 1})
 		c.weights["one"] = 50 * megabyte
 		key := KeyOf(k.model(), b.options.Devices[0], c)

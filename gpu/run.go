@@ -1,9 +1,11 @@
 package gpu
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime/debug"
 	"time"
 
@@ -17,10 +19,11 @@ func (s *Scheduler) execute(b *batch) {
 		s.unloaded(b, err)
 		return
 	}
+	b.begun = true
 	sessions := b.resident.sessions
-	grows, before := s.grows(b), int64(0)
+	before, grows := use{}, s.grows(b)
 	if grows {
-		before = s.usedBy(b.ctx, b.device)
+		before, grows = s.usedBy(b.ctx, b.device)
 	}
 	if b.line.refill != nil {
 		s.refill(b.ctx, b, sessions)
@@ -28,8 +31,11 @@ func (s *Scheduler) execute(b *batch) {
 		s.run(b.ctx, b, sessions, b.items)
 	}
 	s.conclude(b, sessions)
-	if grows {
-		s.raiseRun(b, s.usedBy(b.ctx, b.device)-before)
+	if !grows {
+		return
+	}
+	if after, ok := s.usedBy(b.ctx, b.device); ok {
+		s.raiseRun(b, before.until(after))
 	}
 }
 
@@ -137,7 +143,9 @@ func (s *Scheduler) unloaded(b *batch, err error) {
 	s.mu.Lock()
 	worked := b.device.worked[b.line.model.SHA256]
 	s.mu.Unlock()
-	if worked && b.ctx.Err() == nil && !errors.Is(err, models.ErrDeviceLost) {
+	// Want of memory, or of the model's files, says nothing against the device.
+	elsewhere := errors.Is(err, models.ErrOutOfMemory) || errors.As(err, new(*fs.PathError))
+	if worked && b.ctx.Err() == nil && !elsewhere && !errors.Is(err, models.ErrDeviceLost) {
 		err = s.blame(b.device, err)
 	}
 	s.giveUp(b.ctx, b, b.items, err)
@@ -215,30 +223,47 @@ func costOf(items []*item) float64 {
 	return cost
 }
 
-// usedBy is what a device's readings say of our memory there, in bytes, for the
-// difference between two; 0 where more than one lease makes a difference mean
-// nothing, or the device does not tell.
-func (s *Scheduler) usedBy(ctx context.Context, d *device) int64 {
-	if d.Read == nil || d.leases() != 1 {
-		return 0
+// use is how much of a device's memory is in use, for the difference between
+// two.
+type use struct {
+	bytes int64
+	named bool // they are this process's: the driver says so
+}
+
+// until is the difference, which is not less than nothing: where it is, another
+// gave memory back.
+func (u use) until(later use) use {
+	return use{max(0, later.bytes-u.bytes), u.named && later.named}
+}
+
+// usedBy is what a device's readings say of our memory there; ok is false where the device does not tell, or a
+// difference means nothing: under more than one lease, and on the CPU, whose
+// memory is used by all that the process and the machine do.
+func (s *Scheduler) usedBy(ctx context.Context, d *device) (u use, ok bool) {
+	if d.Read == nil || d.leases() != 1 || d.ledger.common != nil {
+		return use{}, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, readPatience)
 	defer cancel()
 	r, err := d.Read(ctx)
 	if err != nil {
-		return 0 // the monitor tells of it
+		return use{}, false // the monitor tells of it
 	}
-	if r.OwnBytes > 0 {
-		return r.OwnBytes
-	}
-	return r.UsedBytes
+	return use{cmp.Or(r.OwnBytes, r.UsedBytes), r.OwnBytes > 0}, true
 }
 
 // raiseRun raises the model's profile when a run, larger than any before it, has
 // made the arena grow beyond what it said.
-func (s *Scheduler) raiseRun(b *batch, grew int64) {
+func (s *Scheduler) raiseRun(b *batch, grew use) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	raised := s.growth(b, grew.bytes)
+	s.mu.Unlock()
+	s.keep(raised, grew)
+}
+
+// growth raises account and profile by what a run has made the arena grow, and
+// gives the profile; nil: it was not raised. The caller holds s.mu.
+func (s *Scheduler) growth(b *batch, grew int64) *Profile {
 	d, r := b.device, b.resident
 	_, said := r.account.Bytes()
 	if r.grown == 0 && grew <= said+firstRunBytes {
@@ -247,36 +272,43 @@ func (s *Scheduler) raiseRun(b *batch, grew int64) {
 	r.grown = b.cost
 	r.seen += grew
 	if r.seen <= said {
-		return
+		return nil
 	}
 	r.account.Raise(0, r.seen-said)
-	s.raised(d, r.model, func(p *Profile) { p.Raise(b.cost, r.seen) }, "a run", r.seen, said)
+	return s.raised(d, r.model, func(p *Profile) { p.Raise(b.cost, r.seen) }, "a run", r.seen, said)
 }
 
 // firstRunBytes are for what libraries set up with the first run of a model, and
 // no later one takes.
 const firstRunBytes = 64 << 20
 
-// raiseWeights does the same for a model that was opened.
-func (s *Scheduler) raiseWeights(d *device, r *resident, grew int64) {
+// raiseWeights does the same for a model that was opened. The caller holds s.mu.
+func (s *Scheduler) raiseWeights(d *device, r *resident, grew int64) *Profile {
 	said, _ := r.account.Bytes()
 	if grew <= said {
-		return
+		return nil
 	}
 	r.account.Raise(grew-said, 0)
-	s.raised(d, r.model, func(p *Profile) { p.WeightsBytes = grew }, "its weights", grew, said)
+	return s.raised(d, r.model, func(p *Profile) { p.WeightsBytes = grew }, "its weights", grew, said)
 }
 
-func (s *Scheduler) raised(d *device, m *models.Model, raise func(*Profile), what string, saw, said int64) {
+func (s *Scheduler) raised(d *device, m *models.Model, raise func(*Profile), what string, saw, said int64) *Profile {
 	p := *s.profile(d, m)
 	raise(&p)
 	d.profiles[m.SHA256] = &p
 	s.options.Log.Warn("a model takes more of a device than its profile says, which is raised",
 		"model", m.Manifest.Ref(), "device", d.Name, "what", what, "saw_bytes", saw, "said_bytes", said)
-	if s.options.Profiles == nil || !p.Measured() {
+	return &p
+}
+
+// keep writes a profile down that was raised, unless it is nil, guessed, or
+// another process's beginning may have raised it: the next start is to know
+// better. The caller does not hold s.mu: a disk may be slow.
+func (s *Scheduler) keep(p *Profile, grew use) {
+	if p == nil || !p.Measured() || !grew.named || s.options.Profiles == nil {
 		return
 	}
-	if err := s.options.Profiles.Put(p); err != nil {
+	if err := s.options.Profiles.Put(*p); err != nil {
 		s.options.Log.Warn("the profile is not kept", "error", err)
 	}
 }

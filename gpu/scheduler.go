@@ -33,9 +33,12 @@ type Options struct {
 	// QueueItems bounds the items that wait for one model, live and backlog
 	// each; Do waits for a place, which holds the source back. 0: 1024.
 	QueueItems int
-	// BacklogShare: while live items wait all the time, one batch in so many
-	// is still the backlog's, so that it never starves. 0: 8.
+	// BacklogShare and BacklogEvery: while live items wait all the time, the
+	// backlog still has a batch when so many have begun, itself included, and so
+	// much time has passed since its last. So it never starves, and live work that
+	// comes and goes is not held up by it. 0: 8, and a second.
 	BacklogShare int
+	BacklogEvery time.Duration
 	// BacklogWait is MaxWait for backlog items, which are in less of a hurry. 0:
 	// 50 ms.
 	BacklogWait time.Duration
@@ -72,22 +75,24 @@ type Scheduler struct {
 	monitors   sync.WaitGroup
 	batches    sync.WaitGroup
 
-	mu         sync.Mutex
-	lines      []*line
-	running    map[*batch]struct{}
-	queued     int         // items that wait
-	liveInARow int         // live batches since the backlog's last one, while it waited
-	timer      *time.Timer // for the next item to have waited long enough; nil: none
-	fetched    map[string]bool
-	closing    chan struct{} // closed when nothing more is taken
-	drained    chan struct{} // closed when, besides, nothing waits or runs
-	closed     bool
-	lostDevice string
-	lost       error      // why no device serves any more; nil: they do
-	turn       bool       // of the backlog, as next sees it
-	due        [2][]*lane // scratch of next
-	crowded    []crowd    // likewise
-	gone       sync.Once
+	mu          sync.Mutex
+	lines       []*line
+	running     map[*batch]struct{}
+	queued      int         // items that wait
+	liveInARow  int         // live batches since the backlog's last one, while it waited
+	lastBacklog time.Time   // when that began, or its first item came
+	liveChanges int         // of models for live work, in a row, while the backlog wanted one
+	timer       *time.Timer // for the next item to have waited long enough; nil: none
+	fetched     map[string]bool
+	closing     chan struct{} // closed when nothing more is taken
+	drained     chan struct{} // closed when, besides, nothing waits or runs
+	closed      bool
+	lostDevice  string
+	lost        error      // why no device serves any more; nil: they do
+	turn        bool       // of the backlog, as next sees it
+	due         [2][]*lane // scratch of next
+	crowded     []crowd    // likewise
+	gone        sync.Once
 }
 
 // crowd is a lane whose batch would run if another model made room.
@@ -104,6 +109,7 @@ func New(o Options) *Scheduler {
 	o.MaxWait = cmp.Or(max(0, o.MaxWait), 5*time.Millisecond)
 	o.QueueItems = cmp.Or(max(0, o.QueueItems), 1024)
 	o.BacklogShare = cmp.Or(max(0, o.BacklogShare), 8)
+	o.BacklogEvery = cmp.Or(max(0, o.BacklogEvery), time.Second)
 	o.BacklogWait = cmp.Or(max(0, o.BacklogWait), 50*time.Millisecond)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -119,13 +125,15 @@ func New(o Options) *Scheduler {
 	s.background, s.stop = context.WithCancel(context.Background())
 	for _, o := range o.Devices {
 		d := newDevice(o)
+		d.gauges = s.metrics.ledgerOf(d.Name)
 		s.devices = append(s.devices, d)
-		s.metrics.ledger(d.Name, d.ledger.Balance())
+		d.gauges.show(d.ledger.Balance())
 		if d.out {
 			s.leftOut(d, errors.New(d.LeftOut))
-			continue
 		}
-		if d.Read != nil {
+	}
+	for _, d := range s.devices { // when the list is whole, which a monitor's dispatch goes through
+		if d.Read != nil && !d.out {
 			s.monitors.Go(func() { s.monitor(s.background, d) })
 		}
 	}
@@ -161,7 +169,7 @@ func (s *Scheduler) start(b *batch) {
 	b.line.runs++
 	s.running[b] = struct{}{}
 	s.metrics.leases.WithLabelValues(d.Name).Inc()
-	s.metrics.ledger(d.Name, d.ledger.Balance())
+	d.gauges.show(d.ledger.Balance())
 	b.ctx, b.cancel = context.WithCancelCause(context.Background())
 	for _, it := range b.items {
 		s.begin(b, it)
@@ -190,7 +198,7 @@ func (s *Scheduler) finish(b *batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.cancel(nil)
-	b.release()
+	b.release(b.begun)
 	delete(s.running, b)
 	d, r := b.device, b.resident
 	r.runs--
@@ -198,7 +206,7 @@ func (s *Scheduler) finish(b *batch) {
 	r.idle = time.Now()
 	d.free++
 	s.metrics.leases.WithLabelValues(d.Name).Dec()
-	s.metrics.ledger(d.Name, d.ledger.Balance())
+	d.gauges.show(d.ledger.Balance())
 	if b.line.closed {
 		s.retire()
 	}
@@ -207,18 +215,19 @@ func (s *Scheduler) finish(b *batch) {
 
 // next prepares the batch to run now, or says when to look again (zero: when
 // something comes or ends). Live goes first, the oldest head first; after
-// BacklogShare-1 live batches in a row the backlog has its turn. A batch whose
+// BacklogShare-1 live batches in a row, and BacklogEvery, the backlog has its turn. A batch whose
 // model needs another's memory goes before them when that other's turn is over.
 func (s *Scheduler) next(now time.Time) (b *batch, again time.Time) {
 	again = s.collect(now)
 	live, backlog := s.due[0], s.due[1]
-	s.turn = len(backlog) > 0 && (len(live) == 0 || s.liveInARow >= s.options.BacklogShare-1)
+	s.turn = len(backlog) > 0 && (len(live) == 0 || s.liveInARow >= s.options.BacklogShare-1 && now.Sub(s.lastBacklog) >= s.options.BacklogEvery)
 	both := len(live) > 0 && len(backlog) > 0
 	first, second := live, backlog
 	if s.turn {
 		first, second = backlog, live
 	}
 	for _, d := range s.devices {
+		d.held = false
 		for _, r := range d.residents {
 			r.leaving = false
 		}
@@ -226,7 +235,7 @@ func (s *Scheduler) next(now time.Time) (b *batch, again time.Time) {
 	s.crowded = s.crowded[:0]
 	for _, lanes := range [2][]*lane{first, second} {
 		for _, l := range lanes {
-			if at, c := s.spot(l); c == crowds {
+			if at, c := s.spot(l); c == crowds || c == cramped {
 				s.crowded = append(s.crowded, crowd{l, at})
 			}
 		}
@@ -241,8 +250,11 @@ func (s *Scheduler) next(now time.Time) (b *batch, again time.Time) {
 			if l.waiting() == 0 { // change dropped what can never run
 				continue
 			}
-			if at, c := s.spot(l); c == atOnce {
+			switch at, c := s.spot(l); c {
+			case atOnce:
 				return s.prepare(l, at, nil, both), time.Time{}
+			case drained:
+				at.device.held = true // or what comes behind would overtake it for ever
 			}
 		}
 	}
@@ -286,8 +298,9 @@ func (s *Scheduler) dueAt(l *lane) (due time.Time) {
 	return due
 }
 
-// change decides which of the crowded lanes gets room: live before backlog, then
-// by work and age against what opening its model takes.
+// change decides which of the crowded lanes gets room: live before backlog, but
+// for the backlog's share of the changes, then by work and age against what
+// opening its model takes.
 func (s *Scheduler) change(now time.Time) (best crowd, victims []*resident, again time.Time) {
 	if len(s.crowded) == 0 {
 		return crowd{}, nil, time.Time{}
@@ -304,9 +317,13 @@ func (s *Scheduler) change(now time.Time) (best crowd, victims []*resident, agai
 			s.drop(c.lane.head(s.turn), err, outcomeFailed)
 			return crowd{}, nil, now
 		case ok:
+			s.changed(c)
 			return c, victims, time.Time{}
 		}
 		again = earlier(again, at)
+		if i == 0 && s.backlogChanges() && !s.workFor(c.lane.line.model).live && c.lane.cramped.IsZero() {
+			break // whose time has not come: another would begin a new turn
+		}
 		if i == 0 {
 			s.prefetch(c.lane.line.model)
 		}
@@ -320,10 +337,24 @@ func (s *Scheduler) change(now time.Time) (best crowd, victims []*resident, agai
 func (s *Scheduler) worth(c crowd, now time.Time) float64 {
 	w := s.workFor(c.lane.line.model)
 	worth := float64(w.lasts+now.Sub(c.lane.oldest())) / float64(s.reload(c.spot.device, c.lane.line.model))
-	if w.live {
-		worth += 1e9 // before all backlog
+	if w.live != s.backlogChanges() {
+		worth += 1e9 // before all others
 	}
 	return worth
+}
+
+// backlogChanges tells whether the next change of models is the backlog's.
+func (s *Scheduler) backlogChanges() bool { return s.liveChanges >= s.options.BacklogShare-1 }
+
+// changed counts a change of models.
+func (s *Scheduler) changed(c crowd) {
+	live := func(c crowd) bool { return s.workFor(c.lane.line.model).live }
+	switch {
+	case !live(c):
+		s.liveChanges = 0
+	case slices.ContainsFunc(s.crowded, func(c crowd) bool { return !live(c) }):
+		s.liveChanges++
+	}
 }
 
 // prepare cuts the lane's batch and takes its memory, opening an account for the
@@ -340,8 +371,11 @@ func (s *Scheduler) prepare(l *lane, at spot, victims []*resident, both bool) *b
 		r = &resident{model: q.model, account: account}
 		d.residents[q.model.SHA256] = r
 	}
+	l.cramped = time.Time{}
 	victims = s.spare(d, r, l, victims, time.Now())
-	b := l.cut(s.turn, p, r.account.Room(accounts(victims)...))
+	// A live batch is filled up from the backlog, unless other live ones wait behind it.
+	fill := len(s.due[0]) == 0 || len(s.due[0]) == 1 && s.due[0][0] == l
+	b := l.cut(s.turn, fill, p, r.account.Room(accounts(victims)...))
 	b.device, b.resident, b.victims = d, r, victims
 	release, err := r.account.Run(b.bytes, accounts(victims)...)
 	if err != nil {
@@ -354,9 +388,11 @@ func (s *Scheduler) prepare(l *lane, at spot, victims []*resident, both bool) *b
 	s.queued -= len(b.items)
 	switch {
 	case s.turn:
-		s.liveInARow = 0
+		s.liveInARow, s.lastBacklog = 0, time.Now()
 	case both:
-		s.liveInARow++
+		if s.liveInARow++; s.liveInARow == 1 {
+			s.lastBacklog = time.Now()
+		}
 	}
 	return b
 }
@@ -404,7 +440,7 @@ func (s *Scheduler) Close(ctx context.Context) error {
 // stopAll answers what waits with err and stops what runs. The caller holds
 // s.mu.
 func (s *Scheduler) stopAll(err error) {
-	for _, q := range s.lines {
+	for _, q := range slices.Clone(s.lines) { // drop takes closed ones off the list
 		for _, l := range q.lanes {
 			for l.waiting() > 0 {
 				s.drop(l.head(false), err, outcomeCancelled)

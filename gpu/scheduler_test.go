@@ -345,7 +345,7 @@ func TestABatchStopsWhenNobodyWaitsForIt(t *testing.T) {
 func TestLiveGoesFirstAndBacklogNeverStarves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &runner{takes: 10 * time.Millisecond}
-		_, q := start(t, Options{BacklogShare: 4, Devices: []Device{{Name: "cpu", Leases: 1}}}, model(1, 0), r)
+		_, q := start(t, Options{BacklogShare: 4, BacklogEvery: 1, Devices: []Device{{Name: "cpu", Leases: 1}}}, model(1, 0), r)
 		backlog := models.WithBacklogPriority(t.Context())
 		var wg sync.WaitGroup
 		for i := range 20 {

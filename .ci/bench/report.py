@@ -1,9 +1,10 @@
 """Measures speed and memory of the built program and writes docs/benchmarks.md.
 
 Machines are shared and noisy: what counts are ratios against a rival in the
-same run. Usage: python3 .ci/bench/report.py [--hours 6] [--rivals PYTHON] [--public] [--rounds 3]
+same run. Usage: python3 .ci/bench/report.py [--hours 6] [--rivals PYTHON] [--public | --scheduling] [--rounds 3]
 
-With --public only the public models are measured, and the rest of the file stays.
+With --public only the public models are measured, with --scheduling only scheduling, and the rest of the file stays. What
+was measured on a GPU (gpu.py) always stays.
 
 The other files of this folder measure a family of public models each beside its Python; they run under an interpreter with
 models/train/parity/requirements.txt: PYTHON, or a venv made in the cache folder.
@@ -20,6 +21,8 @@ import sys
 import tempfile
 import time
 import venv
+
+import scheduling
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("EARSHOT_CACHE", ROOT / ".cache"))
@@ -113,6 +116,18 @@ def whole(folder, path, minutes):
 
 
 PUBLIC = "## Public models beside Python"
+GPU = "## Scheduling on a GPU"
+REPORT = ROOT / "docs" / "benchmarks.md"
+
+
+def put(heading, section):
+    """Puts a section of the report in the place of its last edition, or at the end."""
+    text = REPORT.read_text()
+    old = re.search(rf"^{re.escape(heading)}$.*?(?=^## |\Z)", text, re.M | re.S)
+    begin, end = old.span() if old else (len(text), len(text))
+    parts = [text[:begin].rstrip(), section.strip(), text[end:].strip()]
+    REPORT.write_text("\n\n".join(p for p in parts if p) + "\n")
+    print(section)
 
 # The rivals' scripts, and where each of their models' options comes from: a script of models/train/parity.
 RIVALS = {
@@ -146,19 +161,23 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--hours", type=float, default=6, help="length of the long episode")
     p.add_argument("--rivals", help="an interpreter with the rivals' packages")
-    p.add_argument("--public", action="store_true", help="measure the public models alone")
+    alone = p.add_mutually_exclusive_group()
+    alone.add_argument("--public", action="store_true", help="measure the public models alone")
+    alone.add_argument("--scheduling", action="store_true", help="measure scheduling alone")
     p.add_argument("--rounds", type=int, default=3, help="how often the two sides take turns")
     o = p.parse_args()
+    if o.scheduling:
+        put(scheduling.HEADING, scheduling.section(rounds=o.rounds)[0])
+        return
     public = "\n".join([
         f"""{PUBLIC}
 
 On {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()}, {os.getloadavg()[2]:.0f} processes running or waiting at the start. The same ONNX file and audio, one thread each, by turns in one run, each side's fastest. Measured by the processors' time (user and system) that each side's process takes, not by the clock: others who share the machine then count less, though not for nothing, since they share its caches and memory too. Targets in brackets.
 """, *rivals(o.rivals, o.rounds)])
-    report = ROOT / "docs" / "benchmarks.md"
     if o.public:
-        report.write_text(report.read_text().split(PUBLIC)[0] + public)
-        print(public)
+        put(PUBLIC, public)
         return
+    on_gpu = re.search(rf"^{GPU}$.*?(?=^## |\Z)", REPORT.read_text(), re.M | re.S)[0]
     with tempfile.TemporaryDirectory() as tmp:
         folder = pathlib.Path(tmp)
         wav = source(folder, 36)
@@ -197,8 +216,11 @@ The decode node on a 36-minute stereo file (native PCM through the meters, and 1
 |---|---|---|
 | {idle / 2**20:.0f} MiB | {peak / 2**20:.0f} MiB | {long_peak / 2**20:.0f} MiB ({o.hours * 3600 / long_wall:.0f}× real time) |
 
+{scheduling.section(rounds=o.rounds)[0]}
+{on_gpu.strip()}
+
 {public}"""
-    report.write_text(text)
+    REPORT.write_text(text)
     print(text)
 
 

@@ -25,11 +25,16 @@ func main() {
 	ctx, stop := context.WithCancel(context.Background())
 	listen()
 	go func() {
-		<-ended
-		// A second signal kills the process at once, for whoever cannot wait for
-		// the drain.
-		signal.Reset(endSignals...)
-		stop()
+		for again := false; ; again = true {
+			sig := <-ended
+			// A second signal kills the process at once, for whoever cannot wait for
+			// the drain: by itself, unless it is listened to again since.
+			signal.Reset(endSignals...)
+			if again {
+				_ = syscall.Kill(os.Getpid(), sig.(syscall.Signal)) // there is no other process of this number
+			}
+			stop()
+		}
 	}()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -190,7 +190,7 @@ func workloads(ctx context.Context, m *models.Model, device string) (work []gpu.
 		if err != nil {
 			return nil, err
 		}
-		w, err := r.workload()
+		w, err := r.kept.workload()
 		if err != nil {
 			return nil, err
 		}

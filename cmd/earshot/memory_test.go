@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/earshot-fm/earshot/gpu"
 )
 
 // enriched is the content of records that enrich printed: all but how they came
@@ -32,8 +34,17 @@ func enriched(t *testing.T, stdout string) []map[string]any {
 // some of the models: they take turns, and the records are the same to the bit.
 // With too little for the recogniser, all that the rest can give is there.
 func TestLittleMemoryChangesNothingButTheTime(t *testing.T) {
-	run := func(config string) (records []map[string]any, metrics, stderr string) {
+	run := func(config string, known ...gpu.Profile) (records []map[string]any, metrics, stderr string) {
 		dir := t.TempDir()
+		profiles, err := gpu.OpenProfiles(profilesPath(filepath.Join(dir, "state")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range known {
+			if err := profiles.Put(p); err != nil {
+				t.Fatal(err)
+			}
+		}
 		write(t, filepath.Join(dir, "config.yaml"), config)
 		stdout, stderr, code := program(t, "enrich", "-o", "json", "--config", filepath.Join(dir, "config.yaml"), "--state", filepath.Join(dir, "state"),
 			"--metrics", filepath.Join(dir, "metrics"), "../../sample/feed/old-dog.wav", "../../sample/feed/penalty-night.mp3")
@@ -45,6 +56,14 @@ func TestLittleMemoryChangesNothingButTheTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		return enriched(t, stdout), string(b), stderr
+	}
+	h, err := openHardware(t.Context(), deviceConfig{Kind: devicesCPU}, newProbers(), notLeftOut)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := gpu.KeyOf(builtIn(t, "earshot-en"), h.devices[0], h.runtime)
+	if err := h.close(); err != nil {
+		t.Fatal(err)
 	}
 	plenty, metrics, _ := run("{}\n")
 	if n := total(t, metrics, `earshot_evictions_total{.*reason="room"}`); n != 0 {
@@ -58,7 +77,9 @@ func TestLittleMemoryChangesNothingButTheTime(t *testing.T) {
 	if len(plenty) != 2 || !reflect.DeepEqual(plenty, little) {
 		t.Errorf("with little memory:\n%v\nwant\n%v", little, plenty)
 	}
-	less, _, stderr := run("device: {memory_bytes: 50000000, warm_up: never}\n")
+	less, _, stderr := run("device: {memory_bytes: 60000000, warm_up: never}\n", gpu.Profile{
+		ProfileKey: key, WeightsBytes: 59 << 20, Points: []gpu.Point{{Items: 1, Cost: 10, Bytes: 8 << 20}},
+	})
 	for i, record := range less {
 		if record["transcript"] != nil || record["preview"] == nil || len(record["sound_events"].([]any)) == 0 {
 			t.Errorf("too little memory for the recogniser: %v", record)

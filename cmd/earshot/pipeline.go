@@ -180,6 +180,11 @@ func (p *pipeline) rewire(ctx context.Context, c config, log *slog.Logger) error
 	if err != nil {
 		return err
 	}
+	if p.hardware.devices[0].Name != "cpu" {
+		// A GPU's driver may not tell the measure's memory from that of the work that
+		// goes on: what is new is guessed until the next start.
+		c.Device.WarmUp = warmUpNever
+	}
 	if err := p.warmUp(ctx, c, catalog, spec, log); err != nil {
 		return err
 	}

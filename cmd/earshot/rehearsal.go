@@ -21,9 +21,13 @@ import (
 // can be run again in other batches.
 type rehearsal struct {
 	sessions models.Sessions
-	// Of the items kept:
-	check    func(ctx context.Context) (models.Rehearsal, error)
-	workload func() (gpu.Workload, error)
+	kept     kept
+}
+
+// kept is a rehearsed queue without its types.
+type kept interface {
+	check(ctx context.Context) (models.Rehearsal, error)
+	workload() (gpu.Workload, error)
 }
 
 // rehearsed is a queue that runs each item by itself and keeps it.
@@ -38,11 +42,18 @@ type rehearsed[In, Out any] struct {
 
 func rehearse[In, Out any](r *rehearsal, m *models.Model, runner models.Runner[In, Out]) models.Queue[In, Out] {
 	q := &rehearsed[In, Out]{model: m, runner: runner, sessions: r.sessions}
-	r.check = func(ctx context.Context) (models.Rehearsal, error) {
-		return models.VerifyRunner(ctx, m, runner, r.sessions, q.items)
-	}
-	r.workload = func() (gpu.Workload, error) { return gpu.NewWorkload(m, runner, q.items) }
+	r.kept = q
 	return q
+}
+
+// check runs the items that were kept in batches.
+func (q *rehearsed[In, Out]) check(ctx context.Context) (models.Rehearsal, error) {
+	return models.VerifyRunner(ctx, q.model, q.runner, q.sessions, q.items)
+}
+
+// workload makes batches of them.
+func (q *rehearsed[In, Out]) workload() (gpu.Workload, error) {
+	return gpu.NewWorkload(q.model, q.runner, q.items)
 }
 
 func (q *rehearsed[In, Out]) Do(ctx context.Context, item In) (models.Answer[Out], error) {
@@ -95,7 +106,7 @@ func verifyTask(ctx context.Context, runtime models.Runtime, m *models.Model, ta
 	if found.Faults = append(witness.Faults(), faults...); err != nil || len(found.Faults) > 0 {
 		return found, err // what is wrong alone is wrong in any batch
 	}
-	found, err = r.check(ctx)
+	found, err = r.kept.check(ctx)
 	found.Faults = append(witness.Faults(), found.Faults...)
 	return found, err
 }

@@ -78,8 +78,7 @@ func showWorker(devices []gpu.DeviceState) shownWorker {
 // whether the worker is ready, on a socket in the state folder, until the
 // pipeline closes. Where there can be none the worker goes on without.
 func (p *pipeline) serveSocket(state string, log *slog.Logger) {
-	path := filepath.Join(state, fmt.Sprintf("worker-%d.sock", os.Getpid()))
-	l, err := net.Listen("unix", path)
+	l, err := listenAt(filepath.Join(state, fmt.Sprintf("worker-%d.sock", os.Getpid())))
 	if err != nil {
 		log.Warn("earshot devices will not see this worker", "error", err)
 		return
@@ -109,6 +108,29 @@ func (p *pipeline) serveSocket(state string, log *slog.Logger) {
 		serving.Wait()
 		return err
 	})
+}
+
+// listenAt opens a socket for this user alone. One that a killed worker left
+// there is cleared away: in a container they all have the same process number.
+func listenAt(path string) (net.Listener, error) {
+	l, err := net.Listen("unix", path)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		c, dialErr := net.Dial("unix", path)
+		if dialErr == nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		if errors.Is(dialErr, syscall.ECONNREFUSED) {
+			_ = os.Remove(path) // what is wrong shows next
+			l, err = net.Listen("unix", path)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
 }
 
 // askWorkers asks the workers of a state folder about their devices, and clears

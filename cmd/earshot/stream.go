@@ -45,6 +45,10 @@ these where both fit.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			ctx := cmd.Context()
+			// From here to the end, or one that comes early or late ends the process.
+			reload := make(chan os.Signal, 1)
+			signal.Notify(reload, syscall.SIGHUP)
+			defer signal.Stop(reload)
 			cfg, err := a.loadConfig()
 			if err != nil {
 				return err
@@ -63,13 +67,15 @@ these where both fit.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, p.close(context.WithoutCancel(ctx))) }()
+			signal.Reset(syscall.SIGHUP) // as listen does, after CUDA was set up
+			signal.Notify(reload, syscall.SIGHUP)
 			p.serveSocket(state, a.log())
 			q, err := queue.Open(ctx, p.layout.queue, queue.Options{Visibility: cfg.Worker.Visibility, UntilEmpty: untilEmpty})
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, q.Close()) }()
-			s := &streamer{app: a, pipeline: p, queue: q, die: die}
+			s := &streamer{app: a, pipeline: p, queue: q, die: die, reload: reload}
 			return s.run(ctx, feeds, untilEmpty)
 		},
 	}
@@ -90,7 +96,8 @@ type streamer struct {
 	pipeline *pipeline
 	queue    *queue.Queue
 	die      *dieAt
-	mu       sync.Mutex // one line of output at a time
+	reload   <-chan os.Signal // SIGHUP
+	mu       sync.Mutex       // one line of output at a time
 }
 
 func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
@@ -136,16 +143,13 @@ func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
 // SIGHUP, until ctx ends; what it returns waits for that. A configuration that
 // is wrong leaves all as it was.
 func (s *streamer) reloadOnSignal(ctx context.Context, log *slog.Logger) (wait func()) {
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGHUP)
 	var reloading sync.WaitGroup
 	reloading.Go(func() {
-		defer signal.Stop(asked)
 		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-asked:
+			case <-s.reload:
 			}
 			c, err := s.app.loadConfig()
 			if err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/earshot-fm/earshot/dag"
@@ -21,7 +22,9 @@ const (
 // warmUp measures the models that a graph uses and no profile tells of, each in
 // a process of its own. One that cannot be measured is guessed.
 func (p *pipeline) warmUp(ctx context.Context, c config, catalog *models.Catalog, spec *dag.Spec, log *slog.Logger) error {
-	d := p.hardware.devices[0] // the others are alike
+	serves := func(d gpu.Device) bool { return d.LeftOut == "" }
+	i := slices.IndexFunc(p.hardware.devices, serves) // there is one, and the others are alike
+	d := p.hardware.devices[i]
 	var unknown []*models.Model
 	guessed := int64(0)
 	for _, n := range spec.Nodes {
@@ -31,6 +34,9 @@ func (p *pipeline) warmUp(ctx context.Context, c config, catalog *models.Catalog
 		m, err := catalog.Get(n.Model)
 		if err != nil {
 			return err
+		}
+		if slices.ContainsFunc(unknown, func(other *models.Model) bool { return other.SHA256 == m.SHA256 }) {
+			continue // two nodes use it
 		}
 		if known, ok := p.profiles.Get(gpu.KeyOf(m, d, p.hardware.runtime)); ok && known.Measured() {
 			continue
@@ -43,11 +49,21 @@ func (p *pipeline) warmUp(ctx context.Context, c config, catalog *models.Catalog
 		guessed += g.WeightsBytes + g.Need(m.Manifest.Batch.MaxItems, 0)
 	}
 	left := d.MemoryBytes - d.ReserveBytes
+	if d.Read != nil {
+		// A failure is told by who reads all the time.
+		if r, err := d.Read(ctx); err == nil {
+			left = min(left, r.FreeBytes-d.ReserveBytes)
+		}
+	}
 	fits := d.Name == "cpu" && (d.MemoryBytes == 0 || guessed <= left)
 	if c.Device.WarmUp == warmUpNever || c.Device.WarmUp == warmUpAuto && fits {
 		return nil
 	}
-	how := measuring{device: d.Name, memoryBytes: max(0, left)}
+	how := measuring{device: d.Name}
+	if d.MemoryBytes > 0 {
+		// What work that goes on has is not the measure's, and 0 would be no bound.
+		how.memoryBytes = max(1, min(left, p.scheduler.Devices()[i].Balance.Left))
+	}
 	for _, m := range unknown {
 		began := time.Now()
 		profile, err := measureModel(ctx, m, how)
