@@ -90,12 +90,12 @@ func compile(sources map[string]string) (*descriptorpb.FileDescriptorSet, error)
 		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{Accessor: protocompile.SourceAccessorFromMap(sources)}),
 		SourceInfoMode: protocompile.SourceInfoStandard,
 	}
-	files, err := c.Compile(context.Background(), names...)
+	parsed, err := c.Compile(context.Background(), names...)
 	if err != nil {
 		return nil, err
 	}
 	set := &descriptorpb.FileDescriptorSet{}
-	for _, f := range files {
+	for _, f := range parsed {
 		set.File = append(set.File, protodesc.ToFileDescriptorProto(f))
 	}
 	return set, nil
@@ -152,21 +152,21 @@ func check(tree fs.FS, set *descriptorpb.FileDescriptorSet) error {
 	return nil
 }
 
-// descriptors links the set: package and the files' names to the files.
-func descriptors(set *descriptorpb.FileDescriptorSet) (map[string]protoreflect.FileDescriptor, error) {
+// descriptors links the set's files.
+func descriptors(set *descriptorpb.FileDescriptorSet) (files, error) {
 	registry, err := protodesc.NewFiles(set)
 	if err != nil {
 		return nil, err
 	}
-	files := map[string]protoreflect.FileDescriptor{}
+	linked := files{}
 	registry.RangeFiles(func(f protoreflect.FileDescriptor) bool {
-		files[f.Path()] = f
+		linked[f.Path()] = f
 		return true
 	})
-	return files, nil
+	return linked, nil
 }
 
-func released(tree fs.FS, name string) (map[string]protoreflect.FileDescriptor, error) {
+func released(tree fs.FS, name string) (files, error) {
 	b, err := fs.ReadFile(tree, name)
 	if err != nil {
 		return nil, err

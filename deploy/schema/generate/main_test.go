@@ -162,15 +162,15 @@ func TestChangesThatBreakNothingAreTaken(t *testing.T) {
 }
 
 func TestWhatPubSubWouldNotTakeIsRefused(t *testing.T) {
-	for want, text := range map[string]string{
-		"f.proto: not proto3":                  `syntax = "proto2"; message M {}`,
-		"f.proto: a Pub/Sub schema has one":    `syntax = "proto3"; message M {} message N {}`,
-		"f.proto: a Pub/Sub schema has one t":  `syntax = "proto3"; message M {} enum E { Z = 0; }`,
-		"f.proto: imports google/":             `syntax = "proto3"; import "google/protobuf/timestamp.proto"; message M { optional google.protobuf.Timestamp t = 1; }`,
-		"M.s: is not optional":                 `syntax = "proto3"; message M { string s = 1; }`,
-		"M.N.s: is not optional":               `syntax = "proto3"; message M { message N { string s = 1; } }`,
-		"M.s: is a map":                        `syntax = "proto3"; message M { map<string, string> s = 1; }`,
-		"f.proto: a Pub/Sub schema has one to": `syntax = "proto3";`,
+	for text, want := range map[string]string{
+		`syntax = "proto2"; message M {}`:                   "f.proto: not proto3",
+		`syntax = "proto3";`:                                "f.proto: a Pub/Sub schema has one",
+		`syntax = "proto3"; message M {} message N {}`:      "f.proto: a Pub/Sub schema has one",
+		`syntax = "proto3"; message M {} enum E { Z = 0; }`: "f.proto: a Pub/Sub schema has one",
+		`syntax = "proto3"; import "google/protobuf/timestamp.proto"; message M { optional google.protobuf.Timestamp t = 1; }`: "f.proto: imports google/",
+		`syntax = "proto3"; message M { string s = 1; }`:                                                                       "M.s: is not optional",
+		`syntax = "proto3"; message M { message N { string s = 1; } }`:                                                         "M.N.s: is not optional",
+		`syntax = "proto3"; message M { map<string, string> s = 1; }`:                                                          "M.s: is a map",
 	} {
 		set := compiled(t, map[string]string{"f.proto": text})
 		if strings.Contains(text, "import") {
@@ -181,7 +181,7 @@ func TestWhatPubSubWouldNotTakeIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		if faults := strings.Join(unfit(now), "\n"); !strings.Contains(faults, want) {
-			t.Errorf("%s: %q", want, faults)
+			t.Errorf("%s: %q, want %q", text, faults, want)
 		}
 	}
 }
