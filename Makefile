@@ -6,7 +6,7 @@ export EARSHOT_CACHE ?= $(CURDIR)/.cache
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build test lint demo bench soak models sample clean
+.PHONY: help setup build test lint demo bench soak models schema sample clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -34,6 +34,9 @@ soak: build ## the kill test, many times over
 
 models: ## trains the built-in models again (hours on two cores)
 	@PYTHON=$(PYTHON) models/train/all.sh .cache/train
+
+schema: ## Go code of deploy/schema's .proto files; RELEASE=v1.1 keeps them as that version, which later ones may not break
+	@$(GO) run ./deploy/schema/generate -release "$(RELEASE)"
 
 sample: ## makes the sample feed again
 	@$(PYTHON) sample/make/make.py

@@ -13,6 +13,10 @@ import (
 type Delivery struct {
 	Event episode.Event
 
+	// Malformed is why the message that came is no event; nil when it is one.
+	// The delivery is then rejected, and Event holds what could be read of it.
+	Malformed error
+
 	// Attempt is 1 the first time the event is handed over; deliveries that
 	// were released, or whose worker never came to a verdict, count too unless
 	// the source can tell them apart.

@@ -164,8 +164,12 @@ func (w *Worker) decide(ctx context.Context, stop context.CancelCauseFunc, d Del
 		return Verdict{Kind: Reject, Reason: "never finished",
 			Err: fmt.Errorf("delivered %d times and no worker came to an end with it; it may be what takes them down", d.Attempt-1)}
 	}
-	if err := d.Event.Check(); err != nil {
-		return Verdict{Kind: Reject, Reason: "malformed event", Err: err}
+	malformed := d.Malformed
+	if malformed == nil {
+		malformed = d.Event.Check()
+	}
+	if malformed != nil {
+		return Verdict{Kind: Reject, Reason: "malformed event", Err: malformed}
 	}
 	outcome, err := w.guarded(ctx, d)
 	verdict := judge(outcome, err)

@@ -212,11 +212,17 @@ func TestAnEventThatTakesWorkersDownIsFiled(t *testing.T) {
 }
 
 func TestAMalformedEventIsFiled(t *testing.T) {
-	source, dead := events(1), &letters{}
+	source, dead := events(2), &letters{}
 	source.waiting[0].Event.Enclosure.URL = ""
+	source.waiting[1].Malformed = &episode.FieldError{Field: "published_at", Problem: "is no time"} // the rest of it would do
 	w := New(func(context.Context, Delivery) (Outcome, error) { panic("tried") }, dead, Options{})
-	if err := w.Run(t.Context(), lane(source)); err != nil || len(dead.filed) != 1 || dead.filed[0].Reason != "malformed event" {
-		t.Errorf("%+v, %v", dead.filed, err)
+	if err := w.Run(t.Context(), Lane{Name: "test", Source: source, Slots: 1}); err != nil || len(dead.filed) != 2 {
+		t.Fatalf("%+v, %v", dead.filed, err)
+	}
+	for i, field := range []string{"enclosure.url", "published_at"} {
+		if l := dead.filed[i]; l.Reason != "malformed event" || !strings.Contains(l.Detail, field) || l.Event.ID == "" {
+			t.Errorf("%+v", l)
+		}
 	}
 }
 

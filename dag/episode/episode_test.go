@@ -3,7 +3,9 @@ package episode
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -74,11 +76,39 @@ func TestEventsAreChecked(t *testing.T) {
 		"id: \"xxx": func(e *Event) { e.ID = ID(strings.Repeat("x", 129)) }, `id: "a\x00`: func(e *Event) { e.ID = "a\x00" },
 		"soundbites[1]": func(e *Event) { e.Soundbites = []Soundbite{{Span: Span{1, 2}}, {Span: Span{1, 1e307}}} },
 		"enclosure.url": func(e *Event) { e.Enclosure.URL = "" }, "priority": func(e *Event) { e.Priority = "soon" },
+		"enclosure.bytes": func(e *Event) { e.Enclosure.Bytes = -1 },
 	} {
 		e := good
 		spoil(&e)
-		if err := e.Check(); err == nil || !strings.Contains(err.Error(), "event: "+field) {
+		var fault *FieldError
+		if err := e.Check(); !errors.As(err, &fault) || !strings.Contains(err.Error(), "event: "+field) || !strings.HasPrefix(field, fault.Field) {
 			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestRemovalsAreChecked(t *testing.T) {
+	for field, r := range map[string]Removal{"": {ID: "x", Revision: 1}, "id": {ID: "a/b", Revision: 1}, "revision": {ID: "x", Revision: -1}} {
+		var fault *FieldError
+		if err := r.Check(); (err != nil) != (field != "") || err != nil && (!errors.As(err, &fault) || fault.Field != field) {
+			t.Errorf("%q: %v", field, err)
+		}
+		e := Episode{ID: r.ID, Revision: r.Revision}
+		if err := e.Check(); (err != nil) != (field != "") {
+			t.Errorf("%q: %v", field, err)
+		}
+	}
+	if err := (&Episode{ID: "x", Revision: 1, Generation: -1}).Check(); err == nil || err.Error() != "event: generation: -1 is negative" {
+		t.Error(err)
+	}
+}
+
+// No targets is not all targets, in a queue neither.
+func TestControlsKeepUnsetFromEmpty(t *testing.T) {
+	for want, c := range map[string]Control{"{}": {}, `{"targets":[],"force":[]}`: {Targets: []string{}, Force: []string{}}} {
+		var back Control
+		if b, err := json.Marshal(c); err != nil || string(b) != want || json.Unmarshal(b, &back) != nil || !reflect.DeepEqual(back, c) {
+			t.Errorf("%s, %v; want %s", b, err, want)
 		}
 	}
 }

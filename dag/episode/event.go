@@ -36,25 +36,57 @@ type Event struct {
 	Control     Control     `json:"control,omitzero"`
 }
 
-// Check reports the first field that makes the event impossible to work on.
+// Check reports the first field that makes the event impossible to work on, as
+// a *FieldError.
 func (e *Event) Check() error {
+	if err := checkEdition(e.ID, e.Revision); err != nil {
+		return err
+	}
 	switch {
-	case e.ID == "":
-		return fmt.Errorf("event: id: missing")
-	case len(e.ID) > longestID || strings.ContainsFunc(string(e.ID), func(r rune) bool { return r == '/' || r == '\\' || unicode.IsControl(r) }) || strings.Trim(string(e.ID), ".") == "":
-		// Files and objects are named by it.
-		return fmt.Errorf("event: id: %.60q is no episode id: want up to %d characters without slashes", e.ID, longestID)
-	case e.Revision <= 0:
-		return fmt.Errorf("event: revision: %d is no time in milliseconds", e.Revision)
 	case e.Enclosure.URL == "":
-		return fmt.Errorf("event: enclosure.url: missing")
+		return &FieldError{"enclosure.url", "missing"}
+	case e.Enclosure.Bytes < 0:
+		return &FieldError{"enclosure.bytes", fmt.Sprintf("%d is no size", e.Enclosure.Bytes)}
 	case e.Priority != "" && e.Priority != Live && e.Priority != Backlog:
-		return fmt.Errorf("event: priority: %q is neither %q nor %q", e.Priority, Live, Backlog)
+		return &FieldError{"priority", fmt.Sprintf("%q is neither %q nor %q", e.Priority, Live, Backlog)}
 	}
 	for i, s := range e.Soundbites {
 		if !s.Possible() {
-			return fmt.Errorf("event: soundbites[%d]: no episode has a span from %v to %v", i, float64(s.Start), float64(s.End))
+			return &FieldError{fmt.Sprintf("soundbites[%d]", i), fmt.Sprintf("no episode has a span from %v to %v", float64(s.Start), float64(s.End))}
 		}
+	}
+	return nil
+}
+
+// Removal asks for an episode to be taken down: this revision and all before
+// it. A later revision brings it back.
+type Removal struct {
+	ID       ID       `json:"id"`
+	Revision Revision `json:"revision"`
+	Reason   string   `json:"reason,omitempty"` // for the audit log
+}
+
+// Check reports the first field that makes the removal impossible, as a
+// *FieldError.
+func (r *Removal) Check() error { return checkEdition(r.ID, r.Revision) }
+
+// FieldError is what is wrong with one field of an event.
+type FieldError struct {
+	Field   string // as in JSON: "enclosure.url", "soundbites[2]"
+	Problem string
+}
+
+func (e *FieldError) Error() string { return "event: " + e.Field + ": " + e.Problem }
+
+func checkEdition(id ID, revision Revision) error {
+	switch {
+	case id == "":
+		return &FieldError{"id", "missing"}
+	case len(id) > longestID || strings.ContainsFunc(string(id), func(r rune) bool { return r == '/' || r == '\\' || unicode.IsControl(r) }) || strings.Trim(string(id), ".") == "":
+		// Files and objects are named by it.
+		return &FieldError{"id", fmt.Sprintf("%.60q is no episode id: want up to %d characters without slashes", id, longestID)}
+	case revision <= 0:
+		return &FieldError{"revision", fmt.Sprintf("%d is no time in milliseconds", revision)}
 	}
 	return nil
 }
@@ -63,9 +95,9 @@ const longestID = 128
 
 // Control steers what a run does. The zero value asks for everything.
 type Control struct {
-	Targets []string `json:"targets,omitempty"` // nodes wanted, with what they need; nil: all
-	Force   []string `json:"force,omitempty"`   // nodes to run although their artifact exists
-	Ping    bool     `json:"ping,omitempty"`    // only report what would run
+	Targets []string `json:"targets,omitzero"` // nodes wanted, with what they need; nil: all, empty: none
+	Force   []string `json:"force,omitzero"`   // nodes to run although their artifact exists
+	Ping    bool     `json:"ping,omitempty"`   // only report what would run
 }
 
 // Enclosure is the audio file the feed points at.

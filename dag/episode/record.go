@@ -65,6 +65,15 @@ type Episode struct {
 	Duration    Seconds    `json:"duration"`
 }
 
+// Check reports the first field that makes it no edition of an episode, as a
+// *FieldError.
+func (e *Episode) Check() error {
+	if e.Generation < 0 {
+		return &FieldError{"generation", fmt.Sprintf("%d is negative", e.Generation)}
+	}
+	return checkEdition(e.ID, e.Revision)
+}
+
 // Version is the episode's place in the index's order.
 func (e *Episode) Version() Version { return Version{e.Revision, e.Generation} }
 

@@ -248,6 +248,22 @@ func TestTheSameEventIsQueuedOnce(t *testing.T) {
 	publish(t, q, first) // done is forgotten: whether to work again is not the queue's to say
 }
 
+func TestNoTargetsAreNotAllTargets(t *testing.T) {
+	q := open(t, Options{UntilEmpty: true})
+	e := workerstest.Event(1)
+	e.Control.Targets = []string{}
+	publish(t, q, e)
+	err := q.Receive(t.Context(), 1, func(_ context.Context, d workers.Delivery) workers.Verdict {
+		if d.Event.Control.Targets == nil || d.Event.Control.Force != nil {
+			t.Errorf("%+v", d.Event.Control)
+		}
+		return done()
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDeadLettersAreListedAndDrivenAgain(t *testing.T) {
 	q := open(t, Options{UntilEmpty: true})
 	letter := func(n int, reason string) workers.DeadLetter {
