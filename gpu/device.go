@@ -13,7 +13,8 @@ type Device struct {
 	Name         string // as the Runtime names it: "cpu", "cuda:0"
 	Kind         string // what it is, for profiles: "Tesla T4"; empty: Name
 	MemoryBytes  int64  // of it, or what our models may take; 0: no bound
-	ReserveBytes int64  // of it that models are not given
+	SpareBytes   int64  // of the device beside MemoryBytes: others' use of it takes nothing from us
+	ReserveBytes int64  // of MemoryBytes that models are not given
 	Leases       int    // batches at a time; 0: one for each core on "cpu", else 1
 	LeftOut      string // why it gets no work from the start; empty: it does
 
@@ -62,6 +63,9 @@ func readiness(l *lane) int {
 	}
 	return backlogReady
 }
+
+// used is what a reading says that is in use of the memory that may be ours.
+func (d Device) used(r Reading) int64 { return max(0, r.UsedBytes-d.SpareBytes) }
 
 func newDevice(d Device) *device {
 	d.Kind = cmp.Or(d.Kind, d.Name)
@@ -117,7 +121,7 @@ func (s *Scheduler) observe(ctx context.Context, d *device) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// Under the lock: a batch that is being planned counts on what it was told.
-	d.ledger.Observe(r.UsedBytes, r.OwnBytes, settled)
+	d.ledger.Observe(d.used(r), r.OwnBytes, settled)
 	d.reading = r
 	d.gauges.show(d.ledger.Balance())
 	s.dispatch() // what others gave back may be enough

@@ -376,7 +376,11 @@ func (s *Scheduler) load(ctx context.Context, b *batch) error {
 	m := r.model
 	began := time.Now()
 	before, told := s.usedBy(ctx, d)
-	sessions, err := s.open(ctx, m, d.Name)
+	var sessions models.Sessions
+	err := s.hasRoom(ctx, b)
+	if err == nil {
+		sessions, err = s.open(ctx, m, d.Name)
+	}
 	took := time.Since(began)
 	after, toldAgain := s.usedBy(ctx, d)
 	grew := before.until(after)
@@ -403,6 +407,26 @@ func (s *Scheduler) load(ctx context.Context, b *batch) error {
 	d.reloads[m.SHA256] = took
 	d.gauges.show(d.ledger.Balance())
 	s.dispatch()
+	return nil
+}
+
+// hasRoom looks at a device whose models have gone to make room: what they were
+// taken to hold may have hidden what others use.
+func (s *Scheduler) hasRoom(ctx context.Context, b *batch) error {
+	d := b.device
+	if len(b.victims) == 0 || d.Read == nil || d.MemoryBytes == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	r, err := d.Read(ctx)
+	if err != nil {
+		return nil // the monitor tells of it
+	}
+	weights, _ := b.resident.account.Bytes()
+	if d.used(r)+weights > d.MemoryBytes {
+		return fmt.Errorf("%s of %s are in use: %w", mb(r.UsedBytes), d.Name, ErrNoRoom)
+	}
 	return nil
 }
 

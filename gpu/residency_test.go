@@ -418,6 +418,46 @@ func TestMemoryThatOthersTake(t *testing.T) {
 	})
 }
 
+func TestOthersMayHaveWhatIsNotOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := kind{name: "one", weights: 40 * megabyte, items: 1}
+		c := newCard(200*megabyte, time.Second)
+		c.others = 120 * megabyte
+		b := newBench(t, c, Options{Devices: []Device{{Name: "cuda:0", MemoryBytes: 80 * megabyte, SpareBytes: 120 * megabyte, Read: c.read}}}, k)
+		synctest.Wait()
+		if o := all(t.Context(), b.queues["one"], items(1)...)[0]; o.err != nil {
+			t.Error(o.err)
+		}
+		c.mu.Lock()
+		c.others = 150 * megabyte // 30 of what was ours
+		c.mu.Unlock()
+		<-time.After(2 * readEvery)
+		if balance := b.Devices()[0].Balance; balance.Foreign != 30*megabyte || balance.Left != 9*megabyte {
+			t.Errorf("%+v", balance)
+		}
+		b.close(t)
+	})
+}
+
+func TestWhatAGuessHasHiddenIsNotGivenAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		small := kind{name: "small", weights: 60 * megabyte, items: 1}
+		k := kind{name: "next", weights: 60 * megabyte, items: 1}
+		c := newCard(100*megabyte, time.Second)
+		b := newBench(t, c, Options{}, small, k)
+		c.weights["small"] = 10 * megabyte // of the 60 that it is taken to hold
+		all(t.Context(), b.queues["small"], items(1)...)
+		c.mu.Lock()
+		c.others = 50 * megabyte
+		c.mu.Unlock()
+		<-time.After(10 * time.Second)
+		if o := all(t.Context(), b.queues["next"], items(1)...)[0]; !errors.Is(o.err, ErrNoRoom) || errors.Is(o.err, ErrFault) {
+			t.Errorf("60 MB beside 50 of others, on a card of 100: %+v", o)
+		}
+		b.close(t)
+	})
+}
+
 func TestAProfileThatIsTooLowIsRaised(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := kind{name: "one", weights: 40 * megabyte, each: 2 * megabyte, items: 16}

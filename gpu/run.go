@@ -144,7 +144,7 @@ func (s *Scheduler) unloaded(b *batch, err error) {
 	worked := b.device.worked[b.line.model.SHA256]
 	s.mu.Unlock()
 	// Want of memory, or of the model's files, says nothing against the device.
-	elsewhere := errors.Is(err, models.ErrOutOfMemory) || errors.As(err, new(*fs.PathError))
+	elsewhere := errors.Is(err, models.ErrOutOfMemory) || errors.Is(err, ErrNoRoom) || errors.As(err, new(*fs.PathError))
 	if worked && b.ctx.Err() == nil && !elsewhere && !errors.Is(err, models.ErrDeviceLost) {
 		err = s.blame(b.device, err)
 	}

@@ -112,7 +112,7 @@ def main():
         install()
     print(earshot("devices", "--devices", kind))
     devices = json.loads(earshot("devices", "--devices", kind, "-o", "json"))
-    print(earshot("models", "verify"))
+    print(earshot("models", "verify", "--device", o.device))
     section, bench, kept = scheduling.section(o.device, report.GPU, o.rounds, o.episodes)
     profiles = json.loads((kept / "profiles.json").read_text())["profiles"]
     soaked = soak(kind, profiles, o.minutes)

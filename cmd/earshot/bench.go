@@ -134,9 +134,8 @@ func (a *app) benchModels(ctx context.Context, refs, devices []string, rounds in
 	}
 	b := benched{Schema: benchSchema, Runs: []benchedRun{}, Recommended: []recommendation{}, Notes: []string{}, names: map[string]string{}}
 	for _, d := range devices {
-		index, isGPU := strings.CutPrefix(d, "cuda:")
-		if _, err := strconv.ParseUint(index, 10, 16); d != "cpu" && (!isGPU || err != nil) {
-			return exit(exitUsage, fmt.Errorf("--device %q: want cpu or cuda:N, as `earshot devices` lists them", d))
+		if err := checkDevice(d); err != nil {
+			return err
 		}
 	}
 	if len(devices) == 0 {
@@ -194,6 +193,15 @@ func (a *app) benchModels(ctx context.Context, refs, devices []string, rounds in
 		err = a.printBench(&b)
 	}
 	return errors.Join(append(failed, err)...)
+}
+
+// checkDevice checks a device that a flag names.
+func checkDevice(name string) error {
+	index, isGPU := strings.CutPrefix(name, "cuda:")
+	if _, err := strconv.ParseUint(index, 10, 16); name != "cpu" && (!isGPU || err != nil) {
+		return exit(exitUsage, fmt.Errorf("--device %q: want cpu or cuda:N, as `earshot devices` lists them", name))
+	}
+	return nil
 }
 
 // findDevices are the CPU and the GPUs that serve.

@@ -171,6 +171,7 @@ func openGPUs(ctx context.Context, c deviceConfig, open probers, leftOut func(uu
 			d := gpu.Device{Name: f.Device, Kind: f.Name, MemoryBytes: f.TotalBytes, ReserveBytes: c.reserve(f.TotalBytes), Leases: c.Leases, LeftOut: leftOut(f.UUID)}
 			if c.MemoryBytes > 0 {
 				d.MemoryBytes, d.ReserveBytes = min(c.MemoryBytes, f.TotalBytes), 0
+				d.SpareBytes = f.TotalBytes - d.MemoryBytes
 			}
 			d.Read = func(ctx context.Context) (gpu.Reading, error) { return p.Read(ctx, f.UUID) }
 			h.devices = append(h.devices, d)

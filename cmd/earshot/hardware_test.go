@@ -83,7 +83,7 @@ func TestModelsRunOnGPUsOfOneKind(t *testing.T) {
 		t.Errorf("%v, closed %d times, signals listened to %d times after CUDA", err, r.closed, r.heard)
 	}
 	h, err = openHardware(t.Context(), deviceConfig{Kind: devicesCUDA, GPUs: []string{"GPU-2"}, MemoryBytes: 4 << 30}, r.probers(), notLeftOut)
-	if err != nil || h.class != "cuda NVIDIA A100" || len(h.devices) != 1 || h.devices[0].MemoryBytes != 4<<30 {
+	if err != nil || h.class != "cuda NVIDIA A100" || len(h.devices) != 1 || h.devices[0].MemoryBytes != 4<<30 || h.devices[0].SpareBytes != 11<<30 {
 		t.Errorf("%+v, %v", h, err)
 	}
 }

@@ -36,6 +36,7 @@ func newModels(a *app) *cobra.Command {
 			return t.Flush()
 		},
 	}
+	device := "cpu"
 	verify := &cobra.Command{
 		Use:   "verify [MODEL…]",
 		Short: "Run models on fixed input: shapes, finiteness, and that a batch does not change its items, bit by bit",
@@ -48,21 +49,26 @@ the pipeline uses, and the items that came of it are run again: in batches, and,
 where the runner gives the place of an item that is done to another, in places
 that others have left.
 
-A model is run in each of its precisions; name@version:int8 is one of them alone.`,
+A model is run in each of its precisions; name@version:int8 is one of them alone.
+What holds on the CPU need not on a GPU: --device cuda:0 runs it there. A model
+that fails gets batch.fixed in its manifest.`,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			chosen, err := a.chooseModels(refs)
 			if err != nil {
 				return err
 			}
 			chosen = inEachPrecision(chosen, refs)
-			runtime, err := ort.New(ort.Options{})
+			if err := checkDevice(device); err != nil {
+				return err
+			}
+			runtime, err := ort.New(ort.Options{CUDA: device != "cpu"})
 			if err != nil {
 				return exit(exitMissingPart, err)
 			}
 			var errs []error
 			all := []verifiedModel{}
 			for _, m := range chosen {
-				v, err := verifyModel(cmd.Context(), runtime, m)
+				v, err := verifyModel(cmd.Context(), runtime, m, device)
 				if err != nil {
 					v.Faults = append(v.Faults, err.Error())
 				}
@@ -79,6 +85,7 @@ A model is run in each of its precisions; name@version:int8 is one of them alone
 			return errors.Join(errs...)
 		},
 	}
+	verify.Flags().StringVar(&device, "device", device, "cpu or cuda:N")
 	show := &cobra.Command{
 		Use:   "show MODEL",
 		Short: "Say what a model is: licence, files, ports, labels, its card's beginning, and which nodes use it",

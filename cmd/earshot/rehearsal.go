@@ -65,7 +65,7 @@ func (q *rehearsed[In, Out]) Do(ctx context.Context, item In) (models.Answer[Out
 	if err != nil {
 		return models.Answer[Out]{}, err
 	}
-	return models.Answer[Out]{Value: out[0], Device: "cpu", Batch: 1, Ran: time.Since(began)}, nil
+	return models.Answer[Out]{Value: out[0], Batch: 1, Ran: time.Since(began)}, nil
 }
 
 // takeThrough does a task of a model for the fixed episodes, on open sessions.
@@ -91,12 +91,12 @@ func takeThrough(ctx context.Context, m *models.Model, task string, sessions mod
 
 // verifyTask rehearses a task of a model on fixed input. The error is about
 // running it at all; what it does wrong is in the rehearsal's faults.
-func verifyTask(ctx context.Context, runtime models.Runtime, m *models.Model, task string) (found models.Rehearsal, err error) {
+func verifyTask(ctx context.Context, runtime models.Runtime, m *models.Model, task, device string) (found models.Rehearsal, err error) {
 	sessions := models.Sessions{}
 	defer func() { err = errors.Join(err, closeSessions(sessions)) }()
 	var witness models.Witness
 	for _, name := range m.Manifest.Sessions {
-		s, err := witness.Open(ctx, runtime, m, name, "cpu")
+		s, err := witness.Open(ctx, runtime, m, name, device)
 		if err != nil {
 			return found, err
 		}

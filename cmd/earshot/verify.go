@@ -34,8 +34,8 @@ func (v verifiedModel) told() string {
 
 // verifyModel runs a model's first graph on noise, then does each of its tasks
 // for the fixed episode.
-func verifyModel(ctx context.Context, runtime models.Runtime, m *models.Model) (verifiedModel, error) {
-	v := verifiedModel{Model: m.Manifest.Ref(), Build: runtime.Build(), Device: "cpu", Graph: []int{}, Batches: []int{}, Faults: []string{}}
+func verifyModel(ctx context.Context, runtime models.Runtime, m *models.Model, device string) (verifiedModel, error) {
+	v := verifiedModel{Model: m.Manifest.Ref(), Build: runtime.Build(), Device: device, Graph: []int{}, Batches: []int{}, Faults: []string{}}
 	if takesFeatures(&m.Manifest) {
 		g, err := models.Verify(ctx, runtime, m, v.Device)
 		v.Graph = append(v.Graph, g.Batches...)
@@ -45,7 +45,7 @@ func verifyModel(ctx context.Context, runtime models.Runtime, m *models.Model) (
 		}
 	}
 	for _, task := range tasksOf(m) {
-		r, err := verifyTask(ctx, runtime, m, task)
+		r, err := verifyTask(ctx, runtime, m, task, device)
 		v.Items += r.Items
 		v.Refilled += r.Refilled
 		for _, n := range r.Batches {

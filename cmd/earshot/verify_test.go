@@ -145,7 +145,7 @@ func TestVerificationFindsWhatIsBroken(t *testing.T) {
 			if c.skip != nil && c.skip(&m.Manifest) {
 				continue
 			}
-			v, err := verifyModel(t.Context(), broken{Runtime: runtime, harm: c.harm}, m)
+			v, err := verifyModel(t.Context(), broken{Runtime: runtime, harm: c.harm}, m, "cpu")
 			got := strings.Join(v.Faults, "; ")
 			if err != nil {
 				got += "; " + err.Error()
