@@ -432,7 +432,7 @@ func TestOthersMayHaveWhatIsNotOurs(t *testing.T) {
 		c.others = 150 * megabyte // 30 of what was ours
 		c.mu.Unlock()
 		<-time.After(2 * readEvery)
-		if balance := b.Devices()[0].Balance; balance.Foreign != 30*megabyte || balance.Left != 9*megabyte {
+		if balance := b.Devices()[0].Balance; balance.Foreign+balance.Arenas != 30*megabyte || balance.Left != 10*megabyte {
 			t.Errorf("%+v", balance)
 		}
 		b.close(t)
