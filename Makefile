@@ -1,6 +1,7 @@
 # The two commands are `make demo` and `make test`. Everything else is for whoever works on Earshot.
 GO     ?= go
 PYTHON ?= python3
+export GO
 export EARSHOT_CACHE ?= $(CURDIR)/.cache
 
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
@@ -18,7 +19,7 @@ build: setup ## bin/earshot
 	@$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/earshot ./cmd/earshot
 
 test: setup ## every test, with the race detector
-	$(GO) test -race -timeout 15m ./...
+	@.ci/test.sh ./...
 
 lint: ## vet, gofmt, staticcheck, and the fences of docs/architecture.md
 	@.ci/lint.sh

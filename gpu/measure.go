@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -223,6 +224,10 @@ func measureSizes(ctx context.Context, m *models.Model, o MeasureOptions, sessio
 func measureTimes(rounds int, onCPU bool, points []Point, runs []func() error) error {
 	took := make([][]time.Duration, len(points))
 	worked := make([][]time.Duration, len(points))
+	abreast := 1
+	if onCPU {
+		abreast = Device{Name: "cpu"}.leases() // cores share caches, and not all runs suffer from that alike
+	}
 	spent := make([]time.Duration, len(points))
 	for again := true; again; {
 		again = false
@@ -231,11 +236,11 @@ func measureTimes(rounds int, onCPU bool, points []Point, runs []func() error) e
 				continue
 			}
 			began, before := time.Now(), processorTime()
-			if err := run(); err != nil {
+			if err := together(abreast, run); err != nil {
 				return err
 			}
 			t := time.Since(began)
-			worked[i] = append(worked[i], processorTime()-before)
+			worked[i] = append(worked[i], (processorTime()-before)/time.Duration(abreast))
 			took[i] = append(took[i], t)
 			spent[i] += t
 			again = true
@@ -249,6 +254,20 @@ func measureTimes(rounds int, onCPU bool, points []Point, runs []func() error) e
 		}
 	}
 	return nil
+}
+
+// together does something so many times at once.
+func together(n int, run func() error) error {
+	if n == 1 {
+		return run()
+	}
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { errs[i] = run() })
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // processorTime is what this process has taken of the processors so far; 0 where

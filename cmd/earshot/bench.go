@@ -81,7 +81,7 @@ func newModelsBench(a *app) *cobra.Command {
 		Long: `Run models on fixed input in batches of 1, 2, 4, 8, … items of the costliest
 shape that their task gave them, and print for each size the throughput (hours
 of audio an hour for models that cost by the second, padding counted; else items
-a second), the median and 99th percentile of a run's time, and the memory of
+a second; on the CPU of one core, while all are at it), the median and 99th percentile of a run's time, and the memory of
 weights and run.
 
 Each model is measured twice, each time in a process of its own. The first gives
