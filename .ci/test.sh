@@ -6,16 +6,33 @@ set -uo pipefail
 crashed=$(mktemp)
 trap 'rm -f "$crashed"' EXIT
 
-run() { # packages; leaves those that crashed in $crashed, and fails where anything else failed
+pass() { # on what go test prints; notes the packages that crashed, and fails where anything else failed
+  local line crash='' fault='' failed=0
+  while IFS= read -r line; do
+    case $line in
+      'ThreadSanitizer: CHECK failed: tsan_rtl.cpp'*) crash=1 ;;
+      *'--- FAIL'* | *'WARNING: DATA RACE'* | 'panic:'*) fault=1 ;;
+      FAIL) continue ;; # of all: said by this script's own end
+      FAIL$'\t'*)
+        if [ -n "$crash" ] && [ -z "$fault" ]; then
+          line=${line#FAIL$'\t'}
+          echo "${line%%$'\t'*}" >>"$crashed"
+          line="crash"$'\t'"${line%%$'\t'*}"$'\t'"of the race detector: run again"
+        else
+          failed=1
+        fi
+        crash='' fault=''
+        ;;
+      ok$'\t'* | ok' '* | '?'*) crash='' fault='' ;;
+    esac
+    printf '%s\n' "$line"
+  done
+  return $failed
+}
+
+run() { # packages
   : >"$crashed"
-  "${GO:-go}" test -race -timeout 15m "$@" 2>&1 | awk -F'\t' -v list="$crashed" '
-    /^ThreadSanitizer: CHECK failed: tsan_rtl.cpp/ { crash = 1 }
-    /^--- FAIL|^ *--- FAIL|WARNING: DATA RACE|^panic:/ { fault = 1 }
-    $1 == "FAIL" && NF > 1 && crash && !fault { print $2 >list; print "crash\t" $2 "\tof the race detector: run again"; crash = 0; next }
-    $1 == "FAIL" { if (NF > 1) failed = 1; if (NF == 1) next }
-    $1 == "ok" || $1 == "FAIL" || $1 == "?" { crash = fault = 0 }
-    { print; fflush() }
-    END { exit failed }'
+  "${GO:-go}" test -race -timeout 15m "$@" 2>&1 | pass
   local codes=("${PIPESTATUS[@]}")
   # go test fails for a crash too; where none was seen, its word stands.
   [ "${codes[1]}" -eq 0 ] && { [ "${codes[0]}" -eq 0 ] || [ -s "$crashed" ]; }
