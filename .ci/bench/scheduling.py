@@ -101,7 +101,7 @@ What the process held beside Go's memory at most, looked at every 50 ms, over wh
 
 Over what the same item, and the same episode along its longest path, waits on the idle scheduler. {live['items']:.0f} live items of {live['episodes']:.0f} episodes, {episodes} backlog episodes at a time; by the clock.
 
-| | p50 | p99 | longest batch | p99 in batches (item ≤ 1) |
+| | p50 | p99 | longest batch | p99 in batches (episode ≤ 1) |
 |---|---|---|---|---|
 | item | {live['item-p50-ms']:.1f} ms | {live['item-p99-ms']:.1f} ms | {live['longest-batch-ms']:.1f} ms | {live['item-p99-ms'] / live['longest-batch-ms']:.2f} |
 | episode | {live['episode-p50-ms']:.1f} ms | {live['episode-p99-ms']:.1f} ms | | {live['episode-p99-ms'] / live['longest-batch-ms']:.2f} |""")
