@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -87,37 +86,15 @@ func (l *Losses) Add(uuid string, when time.Time, reason string) error {
 	}
 	slices.Reverse(list)
 	l.list = list
-	if err := writeLosses(l.path, list); err != nil {
+	// A whole new file: a process that loses its device may not live for long.
+	b, err := json.MarshalIndent(lossesFile{list}, "", "  ")
+	if err == nil {
+		err = writeAtomically(l.path, append(b, '\n'))
+	}
+	if err != nil {
 		return fmt.Errorf("gpu: note that %s was lost: %w", uuid, err)
 	}
 	return nil
-}
-
-// writeLosses puts a whole new file in the place of the old one: a process that
-// loses its device may not live for long.
-func writeLosses(path string, list []Loss) (err error) {
-	b, err := json.MarshalIndent(lossesFile{list}, "", "  ")
-	if err != nil {
-		return err
-	}
-	folder := filepath.Dir(path)
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(folder, filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(append(b, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // LeftOut tells whether a device is left out at now: it was lost three times
