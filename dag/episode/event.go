@@ -33,6 +33,7 @@ type Event struct {
 	Chapters    *Link       `json:"chapters,omitempty"`    // the publisher's own
 	Priority    Priority    `json:"priority,omitempty"`    // empty: Live
 	FirstSeen   time.Time   `json:"first_seen,omitzero"`   // when the source first saw this revision
+	Private     bool        `json:"private,omitempty"`     // of a private feed: its addresses are secrets
 	Control     Control     `json:"control,omitzero"`
 }
 
@@ -98,6 +99,10 @@ type Control struct {
 	Targets []string `json:"targets,omitzero"` // nodes wanted, with what they need; nil: all, empty: none
 	Force   []string `json:"force,omitzero"`   // nodes to run although their artifact exists
 	Ping    bool     `json:"ping,omitempty"`   // only report what would run
+
+	// Recipients are the workers, by name, that the event is for; the others pass
+	// it by. nil: all.
+	Recipients []string `json:"recipients,omitzero"`
 }
 
 // Enclosure is the audio file the feed points at.
