@@ -170,8 +170,8 @@ func (e *Enricher) request(ev episode.Event) (dag.Request, error) {
 	return req, err
 }
 
-// Forget deletes all that was kept of an episode but the keys, which hold none
-// of its content, and the audit log.
+// Forget deletes all that was kept of an episode but what holds nothing of its
+// content: keys, the reasons of gaps, the audit log.
 func (e *Enricher) Forget(ctx context.Context, id episode.ID) error {
 	return e.engine.Forget(ctx, string(id))
 }
