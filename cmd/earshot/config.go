@@ -33,6 +33,8 @@ type config struct {
 
 	chosen []string // --models: folders whose models take over the nodes of their tasks
 	added  string   // folder that 'models add' fills
+
+	untilEmpty bool // stream --until-empty
 }
 
 type modelsConfig struct {
@@ -67,6 +69,7 @@ type storageConfig struct {
 }
 
 type workerConfig struct {
+	Name          string        `yaml:"name"`           // this deployment's: in the audit log, and what an event's recipients name
 	Slots         int           `yaml:"slots"`          // episodes at a time
 	Grace         time.Duration `yaml:"grace"`          // for running episodes after SIGTERM
 	MaxFailures   int           `yaml:"max_failures"`   // that make a dead letter
@@ -80,7 +83,7 @@ func defaultConfig() config {
 		Generation: 1,
 		Device:     deviceConfig{Kind: devicesAuto, WarmUp: warmUpAuto, BatchWait: 5 * time.Millisecond},
 		Fetch:      fetchConfig{MaxBytes: 2 << 30, Timeout: 30 * time.Minute, Contact: "https://github.com/earshot-fm/earshot", MaxDuration: 24 * time.Hour},
-		Worker:     workerConfig{Slots: 4, Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
+		Worker:     workerConfig{Name: "earshot", Slots: 4, Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
 	}
 }
 

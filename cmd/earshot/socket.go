@@ -103,7 +103,7 @@ func (p *pipeline) serveSocket(state string, log *slog.Logger) {
 			log.Warn("earshot devices does not see this worker any more", "error", err)
 		}
 	})
-	p.closers = append(p.closers, func(context.Context) error {
+	p.closers.add(func(context.Context) error {
 		err := server.Close()
 		serving.Wait()
 		return err

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -23,7 +24,6 @@ import (
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/workers"
 	"github.com/earshot-fm/earshot/workers/feed"
-	"github.com/earshot-fm/earshot/workers/queue"
 )
 
 func newStream(a *app) *cobra.Command {
@@ -62,6 +62,7 @@ these where both fit.`,
 				return exit(exitUsage, err)
 			}
 			cfg.Fetch.LocalFiles = cfg.Fetch.LocalFiles || localFiles
+			cfg.untilEmpty = untilEmpty
 			p, err := a.openPipeline(ctx, cfg, state)
 			if err != nil {
 				return err
@@ -70,12 +71,7 @@ these where both fit.`,
 			signal.Reset(syscall.SIGHUP) // as listen does, after CUDA was set up
 			signal.Notify(reload, syscall.SIGHUP)
 			p.serveSocket(state, a.log())
-			q, err := queue.Open(ctx, p.layout.queue, queue.Options{Visibility: cfg.Worker.Visibility, UntilEmpty: untilEmpty})
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, q.Close()) }()
-			s := &streamer{app: a, pipeline: p, queue: q, die: die, reload: reload}
+			s := &streamer{app: a, pipeline: p, die: die, reload: reload}
 			return s.run(ctx, feeds, untilEmpty)
 		},
 	}
@@ -94,7 +90,6 @@ these where both fit.`,
 type streamer struct {
 	app      *app
 	pipeline *pipeline
-	queue    *queue.Queue
 	die      *dieAt
 	reload   <-chan os.Signal // SIGHUP
 	mu       sync.Mutex       // one line of output at a time
@@ -122,14 +117,17 @@ func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
 	}
 	reloading := s.reloadOnSignal(ctx, log)
 	c := s.pipeline.config.Worker
-	w := workers.New(s.enrich, s.queue, workers.Options{
+	w := workers.New(s.enrich, s.pipeline.messaging.letters, workers.Options{
 		Grace:         c.Grace,
 		MaxFailures:   c.MaxFailures,
 		MaxDeliveries: c.MaxDeliveries,
 		Log:           log,
+		Remove:        s.remove,
+		Heads:         s.pipeline.heads,
+		Discard:       s.discard,
 		Observe:       s.verdict,
 	})
-	err = w.Run(ctx, workers.Lane{Name: "queue", Source: s.queue, Slots: c.Slots})
+	err = w.Run(ctx, s.pipeline.messaging.lanes...)
 	stop(nil)
 	polling.Wait()
 	reloading()
@@ -173,11 +171,11 @@ func (s *streamer) poller(feeds []string, log *slog.Logger) (*feed.Poller, error
 	}
 	dialer := &net.Dialer{Timeout: 15 * time.Second, Control: enclosure.Guard(allowed)}
 	client := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: true}}
-	s.pipeline.closers = append(s.pipeline.closers, func(context.Context) error { client.CloseIdleConnections(); return nil })
-	return feed.New(feeds, client, s.queue, func(ctx context.Context, e episode.Event) error {
-		_, err := s.queue.Publish(ctx, e)
-		return err
-	}, feed.Options{
+	s.pipeline.closers.add(func(context.Context) error { client.CloseIdleConnections(); return nil })
+	return feed.New(feeds, client, s.pipeline.messaging.cursors, s.pipeline.messaging.Publish, feed.Options{
+		Withdraw: func(ctx context.Context, id episode.ID, revision episode.Revision) error {
+			return s.pipeline.messaging.Remove(ctx, episode.Removal{ID: id, Revision: revision, Reason: "withdrawn by its publisher"})
+		},
 		Interval:  c.Worker.PollEvery,
 		Fresh:     7 * 24 * time.Hour,
 		UserAgent: fmt.Sprintf("earshot/%s (+%s)", version, c.Fetch.Contact),
@@ -189,14 +187,32 @@ func (s *streamer) poller(feeds []string, log *slog.Logger) (*feed.Poller, error
 func (s *streamer) enrich(ctx context.Context, d workers.Delivery) (workers.Outcome, error) {
 	ev := d.Event
 	ev.FirstSeen = d.FirstSeen
-	result, err := s.pipeline.enrich(ctx, ev, s.die.observe)
-	if err != nil {
-		return "", verdictError(err)
+	if to := ev.Control.Recipients; to != nil && !slices.Contains(to, s.pipeline.config.Worker.Name) {
+		return workers.Passed, nil
 	}
-	if result.Overtaken {
+	result, err := s.pipeline.enrich(ctx, ev, s.die.observe)
+	switch {
+	case err != nil:
+		return "", verdictError(err)
+	case ev.Control.Ping:
+		s.pong(result.Report)
+		return workers.Passed, nil
+	case result.Overtaken:
 		return workers.Overtaken, nil
 	}
 	return workers.Enriched, nil
+}
+
+// pong prints the answer to a ping: what would run.
+func (s *streamer) pong(report dag.Report) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.app.format == "json" {
+		_ = s.app.jsonLine(report) // a closed pipe is no reason to stop working
+		return
+	}
+	fmt.Fprintf(s.app.out, "%s: a ping; what would run:\n", report.Subject)
+	printDecisions(s.app.out, report)
 }
 
 // enrich takes an event through the graph in its own lane of the scheduler.

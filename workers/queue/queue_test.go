@@ -406,3 +406,29 @@ func BenchmarkPublish(b *testing.B) {
 		}
 	}
 }
+
+func TestRemovalsGoBeforeAllElse(t *testing.T) {
+	for turn := 1; turn <= 2; turn++ { // of backlog's
+		q := open(t, Options{UntilEmpty: true, BacklogTurn: turn})
+		old := workerstest.Event(2)
+		old.Priority = episode.Backlog
+		publish(t, q, workerstest.Event(1), old)
+		r := episode.Removal{ID: workerstest.Event(1).ID, Revision: workerstest.Event(1).Revision, Reason: "asked for"}
+		for range 2 { // the second is the same
+			if err := q.Remove(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got []workers.Delivery
+		err := q.Receive(t.Context(), 1, func(_ context.Context, d workers.Delivery) workers.Verdict {
+			got = append(got, d)
+			return done()
+		})
+		if err != nil || len(got) != 3 || got[0].Removal == nil || *got[0].Removal != r || got[0].Event.ID != r.ID {
+			t.Errorf("turn %d: %v, %+v", turn, err, got)
+		}
+	}
+	if err := open(t, Options{}).Remove(t.Context(), episode.Removal{ID: "x"}); err == nil {
+		t.Error("a removal without a revision was taken")
+	}
+}
