@@ -29,6 +29,7 @@ type config struct {
 	Fetch      fetchConfig        `yaml:"fetch"`
 	Storage    storageConfig      `yaml:"storage"`
 	Worker     workerConfig       `yaml:"worker"`
+	Operator   operatorConfig     `yaml:"operator"`
 	Graph      yaml.Node          `yaml:"graph"`
 
 	chosen []string // --models: folders whose models take over the nodes of their tasks
@@ -76,6 +77,10 @@ type workerConfig struct {
 	MaxDeliveries int           `yaml:"max_deliveries"` // without an end (crashes) that make one
 	Visibility    time.Duration `yaml:"visibility"`     // after which a killed worker's episode comes back
 	PollEvery     time.Duration `yaml:"poll_every"`     // of each feed
+}
+
+type operatorConfig struct {
+	Listen string `yaml:"listen"` // host:port of /livez, /readyz, /metrics, /devices and /debug/pprof; empty: only the socket in the state folder has them
 }
 
 func defaultConfig() config {

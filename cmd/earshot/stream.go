@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/earshot-fm/earshot/audio/enclosure"
 	"github.com/earshot-fm/earshot/dag"
@@ -29,7 +31,7 @@ import (
 func newStream(a *app) *cobra.Command {
 	var feeds []string
 	var untilEmpty, localFiles bool
-	var dieAt string
+	var dieAt, operator string
 	c := &cobra.Command{
 		Use:   "stream",
 		Short: "Enrich what the queue and the feeds bring, until stopped",
@@ -70,8 +72,22 @@ these where both fit.`,
 			defer func() { err = errors.Join(err, p.close(context.WithoutCancel(ctx))) }()
 			signal.Reset(syscall.SIGHUP) // as listen does, after CUDA was set up
 			signal.Notify(reload, syscall.SIGHUP)
-			p.serveSocket(state, a.log())
-			s := &streamer{app: a, pipeline: p, die: die, reload: reload}
+			h, log := p.health(), a.log()
+			p.serveSocket(state, h, log)
+			if cfg.Operator.Listen = cmp.Or(operator, cfg.Operator.Listen); cfg.Operator.Listen != "" {
+				l, err := net.Listen("tcp", cfg.Operator.Listen)
+				if err != nil {
+					return exit(exitUsage, fmt.Errorf("operator.listen: %w", err))
+				}
+				p.serve(l, p.operatorPort(h), log)
+				log.Info("the operator port answers", "address", l.Addr().String())
+			}
+			tracer, closeTracing, err := openTracing(ctx, cfg.Worker.Name)
+			if err != nil {
+				return exit(exitUsage, err)
+			}
+			p.closers.add(closeTracing)
+			s := &streamer{app: a, pipeline: p, health: h, tracer: tracer, log: log, die: die, reload: reload}
 			return s.run(ctx, feeds, untilEmpty)
 		},
 	}
@@ -81,6 +97,7 @@ these where both fit.`,
 	f.StringArrayVar(&feeds, "feed", nil, "address of an RSS feed to poll; may be repeated")
 	f.BoolVar(&untilEmpty, "until-empty", false, "end when the queue is empty (and each feed was polled once)")
 	f.BoolVar(&localFiles, "local-files", false, "take files of this machine that were submitted (fetch.local_files of the configuration)")
+	f.StringVar(&operator, "operator", "", "answer /livez, /readyz, /metrics, /devices and /debug/pprof at this address, such as :9464 (default: operator.listen of the configuration)")
 	f.StringVar(&dieAt, "die-at", "", "kill this process at NODE:started, NODE:stopped or verdict, the n-th time: decode:started:3")
 	_ = f.MarkHidden("die-at") // for the kill test
 	return c
@@ -90,13 +107,16 @@ these where both fit.`,
 type streamer struct {
 	app      *app
 	pipeline *pipeline
+	health   *health
+	tracer   trace.Tracer
+	log      *slog.Logger
 	die      *dieAt
 	reload   <-chan os.Signal // SIGHUP
 	mu       sync.Mutex       // one line of output at a time
 }
 
 func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
-	log := s.app.log()
+	log := s.log
 	poller, err := s.poller(feeds, log)
 	if err != nil {
 		return exit(exitUsage, err)
@@ -117,12 +137,13 @@ func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
 	}
 	reloading := s.reloadOnSignal(ctx, log)
 	c := s.pipeline.config.Worker
-	w := workers.New(s.enrich, s.pipeline.messaging.letters, workers.Options{
+	defer context.AfterFunc(ctx, func() { s.health.draining.Store(true) })()
+	w := workers.New(s.traced(s.enrich), s.pipeline.messaging.letters, workers.Options{
 		Grace:         c.Grace,
 		MaxFailures:   c.MaxFailures,
 		MaxDeliveries: c.MaxDeliveries,
 		Log:           log,
-		Remove:        s.remove,
+		Remove:        s.traced(s.remove),
 		Heads:         s.pipeline.heads,
 		Discard:       s.discard,
 		Observe:       s.verdict,
@@ -183,6 +204,18 @@ func (s *streamer) poller(feeds []string, log *slog.Logger) (*feed.Poller, error
 	})
 }
 
+// traced does work on a delivery under a span of its own and with its lines in
+// the log marked.
+func (s *streamer) traced(work workers.Enrich) workers.Enrich {
+	return func(ctx context.Context, d workers.Delivery) (workers.Outcome, error) {
+		ctx = withSubject(ctx, slog.String("episode", string(d.Event.ID)), slog.Int64("revision", int64(d.Event.Revision)))
+		ctx, span := startDelivery(ctx, s.tracer, d)
+		outcome, err := work(ctx, d)
+		endDelivery(span, outcome, err)
+		return outcome, err
+	}
+}
+
 // enrich takes one delivery through the graph.
 func (s *streamer) enrich(ctx context.Context, d workers.Delivery) (workers.Outcome, error) {
 	ev := d.Event
@@ -190,7 +223,12 @@ func (s *streamer) enrich(ctx context.Context, d workers.Delivery) (workers.Outc
 	if to := ev.Control.Recipients; to != nil && !slices.Contains(to, s.pipeline.config.Worker.Name) {
 		return workers.Passed, nil
 	}
-	result, err := s.pipeline.enrich(ctx, ev, s.die.observe)
+	logged := logNodes(ctx, s.log)
+	result, err := s.pipeline.enrich(ctx, ev, func(e dag.Event) {
+		s.die.observe(e)
+		logged(e)
+	})
+	traceNodes(ctx, s.tracer, result.Report)
 	switch {
 	case err != nil:
 		return "", verdictError(err)
