@@ -35,7 +35,8 @@ type config struct {
 	chosen []string // --models: folders whose models take over the nodes of their tasks
 	added  string   // folder that 'models add' fills
 
-	untilEmpty bool // stream --until-empty
+	untilEmpty bool          // stream --until-empty
+	standIn    time.Duration // stream --stand-in; 0: the real thing
 }
 
 type modelsConfig struct {

@@ -107,8 +107,10 @@ func (a *app) openPipeline(ctx context.Context, c config, state string) (_ *pipe
 		return nil, err
 	}
 	p.closers.add(p.messaging.closers.close)
-	if err := p.warmUp(ctx, c, catalog, spec, a.log()); err != nil {
-		return nil, err
+	if c.standIn == 0 {
+		if err := p.warmUp(ctx, c, catalog, spec, a.log()); err != nil {
+			return nil, err
+		}
 	}
 	p.fetch, p.published = p.fetcher(), p.documents()
 	p.wired, err = p.wire(c, catalog, spec)
@@ -143,7 +145,10 @@ func (p *pipeline) wire(c config, catalog *models.Catalog, spec *dag.Spec) (_ *w
 		Announce: p.messaging.announce,
 	}
 	identities := map[string]string{"decode": p.decoder.Build(), "preview": p.encoder.Build()}
-	if err := p.tasks(w, spec, &ports, identities); err != nil {
+	if c.standIn > 0 {
+		standIn{c.standIn}.fit(&ports)
+		identities = nil
+	} else if err := p.tasks(w, spec, &ports, identities); err != nil {
 		return nil, exit(exitUsage, err)
 	}
 	w.enricher, err = enrich.New(enrich.Options{

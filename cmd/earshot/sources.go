@@ -51,3 +51,7 @@ func (q embedded) Publish(ctx context.Context, e episode.Event) error {
 	_, err := q.Queue.Publish(ctx, e)
 	return err
 }
+
+// serviceInspections look at the services of a configuration. The embedded ones have
+// nothing that the state folder does not show.
+func (c *config) serviceInspections(layout, bool) []inspection { return nil }

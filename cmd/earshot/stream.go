@@ -32,6 +32,7 @@ func newStream(a *app) *cobra.Command {
 	var feeds []string
 	var untilEmpty, localFiles bool
 	var dieAt, operator string
+	var standIn time.Duration
 	c := &cobra.Command{
 		Use:   "stream",
 		Short: "Enrich what the queue and the feeds bring, until stopped",
@@ -64,7 +65,7 @@ these where both fit.`,
 				return exit(exitUsage, err)
 			}
 			cfg.Fetch.LocalFiles = cfg.Fetch.LocalFiles || localFiles
-			cfg.untilEmpty = untilEmpty
+			cfg.untilEmpty, cfg.standIn = untilEmpty, standIn
 			p, err := a.openPipeline(ctx, cfg, state)
 			if err != nil {
 				return err
@@ -99,7 +100,10 @@ these where both fit.`,
 	f.BoolVar(&localFiles, "local-files", false, "take files of this machine that were submitted (fetch.local_files of the configuration)")
 	f.StringVar(&operator, "operator", "", "answer /livez, /readyz, /metrics, /devices and /debug/pprof at this address, such as :9464 (default: operator.listen of the configuration)")
 	f.StringVar(&dieAt, "die-at", "", "kill this process at NODE:started, NODE:stopped or verdict, the n-th time: decode:started:3")
-	_ = f.MarkHidden("die-at") // for the kill test
+	f.DurationVar(&standIn, "stand-in", 0, "take no audio and run no models: a stand-in that costs this time an episode")
+	for _, forTests := range []string{"die-at", "stand-in"} {
+		_ = f.MarkHidden(forTests)
+	}
 	return c
 }
 
