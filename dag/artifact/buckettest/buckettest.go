@@ -25,7 +25,8 @@ type Between func(store http.Handler) http.Handler
 var Stores = map[string]func(t *testing.T, between Between) (address string){"s3": S3, "gs": GCS}
 
 // S3 runs an S3 store with one empty bucket and gives its address. It honours
-// If-Match and If-None-Match, each together with the write.
+// If-Match and If-None-Match, each together with the write, and keeps
+// Content-Type and Cache-Control.
 func S3(t *testing.T, between Between) (address string) {
 	t.Helper()
 	store := s3mem.New()
@@ -34,7 +35,7 @@ func S3(t *testing.T, between Between) (address string) {
 	}
 	fake := gofakes3.New(store, gofakes3.WithLogger(gofakes3.DiscardLog()), gofakes3.WithoutVersioning())
 	server := httptest.NewUnstartedServer(nil)
-	serve(t, server, fake.Server(), between)
+	serve(t, server, cacheControl(fake.Server()), between)
 	t.Setenv("AWS_ACCESS_KEY_ID", "key")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -111,17 +111,14 @@ func (p *Purger) invalidate(ctx context.Context, names []string) error {
 // refusal makes an error of CloudFront's one that purge.Retry understands.
 func refusal(err error) error {
 	answer, ok := errors.AsType[*smithyhttp.ResponseError](err)
-	if !ok {
-		return err
+	if !ok || answer.HTTPStatusCode() == 0 || answer.HTTPStatusCode()/100 == 2 {
+		return err // a connection that broke, or an answer that was cut
 	}
 	detail, throttled := "", false
 	if said, ok := errors.AsType[smithy.APIError](err); ok {
 		detail = said.ErrorCode() + ": " + said.ErrorMessage()
 		// Both come with status 400, and pass.
 		throttled = said.ErrorCode() == "TooManyInvalidationsInProgress" || said.ErrorCode() == "Throttling"
-	}
-	if answer.HTTPStatusCode()/100 == 2 {
-		return err // an answer that was cut or cannot be read
 	}
 	r := purge.NewRefusal(answer.HTTPStatusCode(), answer.Response.Header, detail)
 	r.Passes = r.Passes || throttled

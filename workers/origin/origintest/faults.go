@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,20 +15,27 @@ import (
 	"github.com/earshot-fm/earshot/workers/origin"
 )
 
+// serving answers a request in place of the store. giveUp ends the patience of
+// whoever waits for the publication.
+type serving func(w http.ResponseWriter, r *http.Request, store http.Handler, giveUp func())
+
 // faults are ways in which a store over HTTP fails.
 var faults = []struct {
 	name  string
-	serve func(w http.ResponseWriter, r *http.Request, store http.Handler)
+	serve serving
+
+	plausible bool // no client sees by itself that this is a fault
 }{
-	{"answers 503", func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+	{"answers 503", func(w http.ResponseWriter, r *http.Request, _ http.Handler, _ func()) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		http.Error(w, "", http.StatusServiceUnavailable)
-	}},
-	{"never answers", func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+	}, false},
+	{"never answers", func(_ http.ResponseWriter, r *http.Request, _ http.Handler, giveUp func()) {
 		_, _ = io.Copy(io.Discard, r.Body)
+		giveUp()
 		<-r.Context().Done()
-	}},
-	{"does as it is told and cuts its answers", func(w http.ResponseWriter, r *http.Request, store http.Handler) {
+	}, false},
+	{"does as it is told and cuts its answers", func(w http.ResponseWriter, r *http.Request, store http.Handler, _ func()) {
 		answer := httptest.NewRecorder()
 		store.ServeHTTP(answer, r)
 		for name, values := range answer.Header() {
@@ -40,8 +48,8 @@ var faults = []struct {
 			_, _ = w.Write(body[:len(body)/2])
 		}
 		panic(http.ErrAbortHandler)
-	}},
-	{"gives other bytes", func(w http.ResponseWriter, r *http.Request, store http.Handler) {
+	}, false},
+	{"gives other bytes", func(w http.ResponseWriter, r *http.Request, store http.Handler, _ func()) {
 		answer := httptest.NewRecorder()
 		store.ServeHTTP(answer, r)
 		for name, values := range answer.Header() {
@@ -53,40 +61,41 @@ var faults = []struct {
 			body = bytes.ReplaceAll(body, []byte("of"), []byte("if"))
 		}
 		_, _ = w.Write(body)
-	}},
+	}, true},
 }
 
 // faulty stands before a store and fails from a certain request on.
 type faulty struct {
 	store http.Handler
-	serve func(w http.ResponseWriter, r *http.Request, store http.Handler)
+	serve serving
 
 	mu     sync.Mutex
 	seen   int
 	from   int    // the first request that fails; negative: none does
-	failed func() // is called when one has
+	tries  int    // so many fail before whoever waits gives up
+	giveUp func() // what that is
 }
 
 func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
-	fails, failed := f.from >= 0 && f.seen >= f.from, f.failed
+	fails, last, giveUp := f.from >= 0 && f.seen >= f.from, f.seen+1-f.from >= f.tries, f.giveUp
 	f.seen++
 	f.mu.Unlock()
-	if !fails {
+	switch {
+	case !fails:
 		f.store.ServeHTTP(w, r)
 		return
+	case last:
+		defer giveUp()
 	}
-	defer failed()
-	if r.Context().Err() == nil {
-		f.serve(w, r, f.store)
-	}
+	f.serve(w, r, f.store, giveUp)
 }
 
-// set starts to count again.
-func (f *faulty) set(from int, failed func()) (seen int) {
+// set starts to count again, and gives the count so far.
+func (f *faulty) set(from, tries int, giveUp func()) (seen int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	seen, f.seen, f.from, f.failed = f.seen, 0, from, failed
+	seen, f.seen, f.from, f.tries, f.giveUp = f.seen, 0, from, tries, giveUp
 	return seen
 }
 
@@ -101,39 +110,27 @@ func Faults(t *testing.T, open func(t *testing.T, between func(store http.Handle
 			s := open(t, func(store http.Handler) http.Handler { f.store = store; return f })
 			o := origin.New(s, origin.Options{})
 			publish(t, o, origin.Stored, 0, version(1, 1))
-			requests := f.set(-1, nil)
+			requests := f.set(-1, 0, nil)
 			if requests < 8 {
 				t.Fatalf("a publication took %d requests", requests)
 			}
 			failures := 0
 			for n := range requests {
+				// Clients wait between attempts, and some try for ever: only
+				// some of the publications are patient, and none for long.
+				tries := 1
+				if n%4 == 1 {
+					tries = 2
+				}
+				if fault.plausible {
+					tries = math.MaxInt
+				}
 				ctx, cancel := context.WithCancel(t.Context())
-				// A client may try again for ever; then this is what ends it.
-				inTime := func() {}
-				if fault.name == "never answers" || n%2 == 0 {
-					inTime = cancel
-				}
-				f.set(n, func() {
-					f.mu.Lock()
-					late := f.seen > n+3
-					f.mu.Unlock()
-					if late {
-						cancel()
-					}
-					inTime()
-				})
+				f.set(n, tries, cancel)
 				m, objects := Publication(n+1, version(1, 1))
-				// The fault of a request that nobody waits for any more is no verdict.
-				if fault.name == "never answers" {
-					f.serve = func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
-						_, _ = io.Copy(io.Discard, r.Body)
-						cancel()
-						<-r.Context().Done()
-					}
-				}
 				_, err := o.Publish(ctx, m, objects)
 				cancel()
-				f.set(-1, nil)
+				f.set(-1, 0, nil)
 				if err != nil {
 					failures++
 				}
