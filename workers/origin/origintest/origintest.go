@@ -38,6 +38,8 @@ func Run(t *testing.T, open func(t *testing.T) origin.Store) {
 		{"any order of changes ends alike", anyOrder},
 		{"caches are told of a new manifest", refreshed},
 		{"a takedown reaches every cache", forgotten},
+		{"what no manifest names is collected", collected},
+		{"what cannot be read stops the collection", cautious},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
