@@ -192,6 +192,22 @@ type page struct {
 	Made   []string            `json:"made"`  // the hashes of all that was ever made, in order
 }
 
+// Made reads a subject's document in the ledger, and gives the hash of what
+// each node has made that its last runs used.
+func Made(doc []byte) (hashes map[string]string, err error) {
+	var p page
+	if err := json.Unmarshal(doc, &p); err != nil {
+		return nil, fmt.Errorf("ledger: reading a page: %w", err)
+	}
+	hashes = map[string]string{}
+	for node, d := range p.Known {
+		if d.Hash != "" {
+			hashes[node] = d.Hash
+		}
+	}
+	return hashes, nil
+}
+
 func (r *run) recall(ctx context.Context) error {
 	if r.engine.Ledger == nil {
 		return nil

@@ -219,3 +219,14 @@ func TestReportTellsTimesAndFacts(t *testing.T) {
 		}
 	})
 }
+
+func TestTheLedgerNamesWhatEachNodeMade(t *testing.T) {
+	doc := []byte(`{"report": {}, "known": {"fetch": {"node": "fetch", "hash": "ab"}, "speakers": {"node": "speakers"}}}`)
+	made, err := Made(doc)
+	if err != nil || len(made) != 1 || made["fetch"] != "ab" {
+		t.Errorf("%v, %v", made, err)
+	}
+	if _, err := Made([]byte("{")); err == nil {
+		t.Error("half a document was read")
+	}
+}
