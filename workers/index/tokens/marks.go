@@ -6,15 +6,17 @@ import (
 	"strings"
 )
 
-// Union is the ranges of a and of b, in order, without overlap.
-func Union(a, b []Range) []Range {
-	all := slices.Concat(a, b)
-	slices.SortFunc(all, func(r, s Range) int { return cmp.Or(cmp.Compare(r.Start, s.Start), cmp.Compare(r.End, s.End)) })
-	var ranges []Range
-	for _, r := range all {
-		ranges = add(ranges, r)
+// Beside is the ranges of a, and those of b that overlap none of them, in
+// order.
+func Beside(a, b []Range) []Range {
+	all := slices.Clone(a)
+	for _, r := range b {
+		if !slices.ContainsFunc(a, func(s Range) bool { return r.Start < s.End && s.Start < r.End }) {
+			all = append(all, r)
+		}
 	}
-	return ranges
+	slices.SortFunc(all, func(r, s Range) int { return cmp.Compare(r.Start, s.Start) })
+	return all
 }
 
 // Mark puts open and close around ranges of a text, which must be in order and

@@ -85,10 +85,10 @@ func TestOnlyPlainWordsHaveOtherForms(t *testing.T) {
 	}
 }
 
-func TestUnionMarksBoth(t *testing.T) {
-	text := "goals and a goal"
-	all := Union([]Range{{12, 16}}, []Range{{0, 5}, {12, 16}})
-	if got := Mark(text, all, "<", ">"); got != "<goals> and a <goal>" {
+func TestMarksOfTheWordItselfComeFirst(t *testing.T) {
+	text := "a goal’s goals"
+	all := Beside(Matches(text, []Term{{Tokens: []string{"goal"}}}), []Range{{2, 10}, {11, 16}})
+	if got := Mark(text, all, "<", ">"); got != "a <goal>’s <goals>" {
 		t.Errorf("marked: %q", got)
 	}
 }
