@@ -174,7 +174,7 @@ func (s *streamer) poller(feeds []string, log *slog.Logger) (*feed.Poller, error
 	dialer := &net.Dialer{Timeout: 15 * time.Second, Control: enclosure.Guard(allowed)}
 	client := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: true}}
 	s.pipeline.closers = append(s.pipeline.closers, func(context.Context) error { client.CloseIdleConnections(); return nil })
-	return feed.New(feeds, client, s.queue, func(ctx context.Context, e episode.Event) error {
+	return feed.New(feed.Public(feeds...), client, s.queue, func(ctx context.Context, e episode.Event) error {
 		_, err := s.queue.Publish(ctx, e)
 		return err
 	}, feed.Options{
