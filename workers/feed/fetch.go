@@ -114,11 +114,11 @@ func (p *Poller) ask(ctx context.Context, at *url.URL, etag, lastModified string
 	if lastModified != "" {
 		request.Header.Set("If-Modified-Since", lastModified)
 	}
-	response, err := p.client.Do(request)
-	// net/http puts the address around its errors.
-	for wrapped := (*url.Error)(nil); errors.As(err, &wrapped); {
-		err = wrapped.Err
+	if user := at.User; user != nil {
+		password, _ := user.Password()
+		request.SetBasicAuth(user.Username(), password)
 	}
+	response, err := p.transport.RoundTrip(request)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("no answer within %v: %w", p.options.Timeout, err)
 	}

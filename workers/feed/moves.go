@@ -122,6 +122,16 @@ func (p *Poller) move(ctx context.Context, c *cursor, e *listing, to string) (el
 	return elsewhere, nil
 }
 
+// adopt has a feed that was never read, and leads for good to where a known one
+// is, be that one from here on.
+func (p *Poller) adopt(ctx context.Context, c *cursor, to string) (bool, error) {
+	other, err := p.root(ctx, to)
+	if err != nil || other.isNew() || other.name == c.name {
+		return false, err
+	}
+	return true, (&cursor{KnownAs: other.name, name: c.name, kept: c.kept}).save(ctx, p.cursors)
+}
+
 // announced follows what a feed says of where it is now (itunes:new-feed-url),
 // once that answers and does not say that it is another podcast. A feed does
 // not go back where it came from by that: publishers forget to take the tag

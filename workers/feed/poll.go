@@ -103,21 +103,25 @@ type Publish func(ctx context.Context, e episode.Event) error
 // Poller polls a list of feeds. Poll and Run are not to be called while one of
 // them is under way.
 type Poller struct {
-	feeds   []subscription
-	byName  map[string]int // a feed's place in feeds by its cursor's name
-	client  http.Client
-	cursors Cursors
-	publish Publish
-	options Options
+	feeds  []subscription
+	byName map[string]int // a feed's place in feeds by its cursor's name
+	// transport, since an http.Client's errors show addresses and it reads
+	// redirects before it is asked whether to follow.
+	transport http.RoundTripper
+	cursors   Cursors
+	publish   Publish
+	options   Options
 }
 
-// New returns a poller of the feeds. The client decides which addresses may
-// be reached; redirects are followed here. An address that is no http or https
+// New returns a poller of the feeds. The client's transport, which is all that
+// is used of it, decides which addresses may be reached. An address that is no http or https
 // URL, is named twice, or whose secret cannot be had, is an error.
 func New(feeds []Source, client *http.Client, cursors Cursors, publish Publish, o Options) (*Poller, error) {
 	o.complete()
-	p := &Poller{byName: make(map[string]int, len(feeds)), client: *client, cursors: cursors, publish: publish, options: o}
-	p.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	p := &Poller{byName: make(map[string]int, len(feeds)), transport: client.Transport, cursors: cursors, publish: publish, options: o}
+	if p.transport == nil {
+		p.transport = http.DefaultTransport
+	}
 	for _, feed := range feeds {
 		sub, err := feed.subscribe(o.Secret)
 		if err != nil {

@@ -14,14 +14,17 @@ const goneFor = 7 * 24 * time.Hour
 
 // poll asks for one feed and publishes what it found. With again, a feed that
 // failed before waits for its turn.
-func (p *Poller) poll(ctx context.Context, r *round, e *listing, again bool) (sum Summary, next pace, err error) {
+func (p *Poller) poll(ctx context.Context, r *round, e *listing, again bool) (Summary, pace, error) {
+	sum, next, err := p.visit(ctx, r, e, again)
+	if err != nil {
+		err = fmt.Errorf("feed: %s: %w", e.shown, err)
+	}
+	return sum, next, err
+}
+
+func (p *Poller) visit(ctx context.Context, r *round, e *listing, again bool) (sum Summary, next pace, err error) {
 	now := p.options.Now()
 	next = pace{due: now.Add(p.options.Interval), host: hostOf(e.address)}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("feed: %s: %w", e.shown, err)
-		}
-	}()
 	if err := ctx.Err(); err != nil {
 		return sum, next, err
 	}
@@ -55,6 +58,15 @@ func (p *Poller) poll(ctx context.Context, r *round, e *listing, again bool) (su
 		}
 		p.failed(c, err, now, &next)
 		return sum, next, errors.Join(err, c.save(context.WithoutCancel(ctx), p.cursors))
+	}
+	if a.moved != "" && c.isNew() && !e.private {
+		adopted, err := p.adopt(ctx, c, a.moved)
+		if err != nil {
+			return sum, next, err
+		}
+		if adopted {
+			return p.visit(ctx, r, e, again)
+		}
 	}
 	sum.Polled = 1
 	c.Failures, c.RetryAt, c.NotBefore, c.Gone = 0, 0, 0, 0
