@@ -197,10 +197,9 @@ func (s *streamer) poller(feeds []string, log *slog.Logger) (*feed.Poller, error
 	dialer := &net.Dialer{Timeout: 15 * time.Second, Control: enclosure.Guard(allowed)}
 	client := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: true}}
 	s.pipeline.closers.add(func(context.Context) error { client.CloseIdleConnections(); return nil })
-	return feed.New(feeds, client, s.pipeline.messaging.cursors, s.pipeline.messaging.Publish, feed.Options{
-		Withdraw: func(ctx context.Context, id episode.ID, revision episode.Revision) error {
-			return s.pipeline.messaging.Remove(ctx, episode.Removal{ID: id, Revision: revision, Reason: "withdrawn by its publisher"})
-		},
+	m := s.pipeline.messaging
+	return feed.New(feed.Public(feeds...), client, m.cursors, m.Publish, feed.Options{
+		Withdraw:  m.Remove,
 		Interval:  c.Worker.PollEvery,
 		Fresh:     7 * 24 * time.Hour,
 		UserAgent: fmt.Sprintf("earshot/%s (+%s)", version, c.Fetch.Contact),

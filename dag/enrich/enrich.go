@@ -231,7 +231,7 @@ func (e *Enricher) inputs(ev episode.Event) (map[string][]byte, error) {
 		inIdentity: identity{
 			ID: ev.ID, Podcast: ev.Podcast, Title: ev.Title, Description: ev.Description,
 			Revision: ev.Revision, Generation: e.generation, PublishedAt: ev.PublishedAt.UTC(), Explicit: ev.Explicit,
-			Enclosure: episode.Enclosure{URL: ev.Enclosure.URL, Type: ev.Enclosure.Type},
+			Enclosure: episode.Enclosure{URL: ev.ShownEnclosure(), Type: ev.Enclosure.Type},
 		},
 	} {
 		b, err := episode.Marshal(v)

@@ -17,6 +17,8 @@ import (
 
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers"
+	"github.com/earshot-fm/earshot/workers/feed"
+	"github.com/earshot-fm/earshot/workers/feed/feedtest"
 	"github.com/earshot-fm/earshot/workers/workerstest"
 )
 
@@ -347,20 +349,11 @@ func TestWhatCannotBeWorkedOnIsNotPublished(t *testing.T) {
 	}
 }
 
-func TestCursorsLast(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "queue.db")
-	q := openAt(t, path, Options{})
-	if body, err := q.LoadCursor(t.Context(), "feed"); body != nil || err != nil {
-		t.Fatalf("%q, %v", body, err)
-	}
-	for _, body := range []string{"one", "two"} {
-		if err := q.SaveCursor(t.Context(), "feed", []byte(body)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if body, err := openAt(t, path, Options{}).LoadCursor(t.Context(), "feed"); string(body) != "two" || err != nil {
-		t.Errorf("%q, %v", body, err)
-	}
+func TestCursors(t *testing.T) {
+	feedtest.Run(t, func(t *testing.T) func() feed.Cursors {
+		path := filepath.Join(t.TempDir(), "queue.db")
+		return func() feed.Cursors { return openAt(t, path, Options{}) }
+	})
 }
 
 func TestManyOpenOneFileAtOnce(t *testing.T) {
