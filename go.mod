@@ -147,3 +147,5 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
+
+tool connectrpc.com/connect/cmd/protoc-gen-connect-go
