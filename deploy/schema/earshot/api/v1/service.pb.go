@@ -677,7 +677,7 @@ func (x *SearchRequest) GetClose() string {
 type SearchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Episodes that match, on all pages.
-	Total         *int64                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
+	Total         *int32                 `protobuf:"varint,1,opt,name=total,proto3,oneof" json:"total,omitempty"`
 	Hits          []*SearchResponse_Hit  `protobuf:"bytes,2,rep,name=hits,proto3" json:"hits,omitempty"`
 	Facets        *SearchResponse_Facets `protobuf:"bytes,3,opt,name=facets,proto3,oneof" json:"facets,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -714,7 +714,7 @@ func (*SearchResponse) Descriptor() ([]byte, []int) {
 	return file_earshot_api_v1_service_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *SearchResponse) GetTotal() int64 {
+func (x *SearchResponse) GetTotal() int32 {
 	if x != nil && x.Total != nil {
 		return *x.Total
 	}
@@ -1133,7 +1133,7 @@ const file_earshot_api_v1_service_proto_rawDesc = "" +
 	"\x05_openB\b\n" +
 	"\x06_close\"\xc1\b\n" +
 	"\x0eSearchResponse\x12\x19\n" +
-	"\x05total\x18\x01 \x01(\x03H\x00R\x05total\x88\x01\x01\x126\n" +
+	"\x05total\x18\x01 \x01(\x05H\x00R\x05total\x88\x01\x01\x126\n" +
 	"\x04hits\x18\x02 \x03(\v2\".earshot.api.v1.SearchResponse.HitR\x04hits\x12B\n" +
 	"\x06facets\x18\x03 \x01(\v2%.earshot.api.v1.SearchResponse.FacetsH\x01R\x06facets\x88\x01\x01\x1a\xce\x03\n" +
 	"\x03Hit\x12\x13\n" +
