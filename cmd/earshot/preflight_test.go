@@ -82,7 +82,9 @@ func TestPreflightLeavesNothingBehind(t *testing.T) {
 
 func TestFaultsAreTakenApart(t *testing.T) {
 	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
-	got := preflight(t.Context(), []inspection{{"x", func(context.Context) ([]string, error) { return nil, fmt.Errorf("x: %w", errors.Join(a, errors.Join(b, c))) }}})
+	got := preflight(t.Context(), []inspection{{"x", func(context.Context) ([]string, error) {
+		return nil, fmt.Errorf("x: %w", errors.Join(a, errors.Join(b, c)))
+	}}})
 	if !slices.Equal(got[0].Faults, []string{"x: a", "x: b", "x: c"}) {
 		t.Errorf("%q", got[0].Faults)
 	}

@@ -34,7 +34,6 @@ type Event struct {
 	Chapters    *Link       `json:"chapters,omitempty"`    // the publisher's own
 	Priority    Priority    `json:"priority,omitempty"`    // empty: Live
 	FirstSeen   time.Time   `json:"first_seen,omitzero"`   // when the source first saw this revision
-	Private     bool        `json:"private,omitempty"`     // of a private feed: its addresses are secrets
 	Control     Control     `json:"control,omitzero"`
 
 	// Private says that the addresses are only for one subscriber: they may be
