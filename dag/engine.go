@@ -189,23 +189,28 @@ func (e *Engine) Last(ctx context.Context, subject string) (Report, bool, error)
 type page struct {
 	Report Report              `json:"report"`
 	Known  map[string]Decision `json:"known"` // the last decision on each node that had a key
-	Made   []string            `json:"made"`  // the hashes of all that was ever made, in order
+	Made   map[string][]string `json:"made"`  // by node, the hashes of all that it ever made, in order
 }
 
-// Made reads a subject's document in the ledger, and gives the hash of what
-// each node has made that its last runs used.
-func Made(doc []byte) (hashes map[string]string, err error) {
-	var p page
+// Made reads a subject's document in the ledger, and gives for each node the
+// hashes of all that it made in runs that came to an end.
+func Made(doc []byte) (hashes map[string][]string, err error) {
+	p, err := readPage(doc)
+	return p.Made, err
+}
+
+// Known reads the same, and gives the last decision on each node that had a
+// key.
+func Known(doc []byte) (map[string]Decision, error) {
+	p, err := readPage(doc)
+	return p.Known, err
+}
+
+func readPage(doc []byte) (p page, err error) {
 	if err := json.Unmarshal(doc, &p); err != nil {
-		return nil, fmt.Errorf("ledger: reading a page: %w", err)
+		return p, fmt.Errorf("ledger: reading a page: %w", err)
 	}
-	hashes = map[string]string{}
-	for node, d := range p.Known {
-		if d.Hash != "" {
-			hashes[node] = d.Hash
-		}
-	}
-	return hashes, nil
+	return p, nil
 }
 
 func (r *run) recall(ctx context.Context) error {
@@ -232,17 +237,18 @@ func (r *run) record(ctx context.Context, report Report) error {
 	if p.Known == nil {
 		p.Known = map[string]Decision{}
 	}
+	if p.Made == nil {
+		p.Made = map[string][]string{}
+	}
 	for _, d := range report.Decisions {
 		switch d.Status {
 		case Ran, Reused, Gapped:
 			p.Known[d.Node] = d
 		}
-		if d.Hash != "" {
-			p.Made = append(p.Made, d.Hash)
+		if at, there := slices.BinarySearch(p.Made[d.Node], d.Hash); d.Hash != "" && !there {
+			p.Made[d.Node] = slices.Insert(p.Made[d.Node], at, d.Hash)
 		}
 	}
-	slices.Sort(p.Made)
-	p.Made = slices.Compact(p.Made)
 	doc, err := json.Marshal(p)
 	if err == nil {
 		err = r.engine.Ledger.Record(ctx, r.req.Subject, doc)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 )
 
 // Forget deletes the bytes of all that runs on the subject made, in this graph
@@ -50,7 +49,10 @@ func (e *Engine) forget(ctx context.Context, subject string, also []string) erro
 			}
 		}
 	}
-	for _, hash := range slices.Concat(p.Made, also) {
+	for _, made := range p.Made {
+		also = append(also, made...)
+	}
+	for _, hash := range also {
 		if err := e.Store.Delete(ctx, hash); err != nil {
 			return fmt.Errorf("forgetting %q: %w", subject, err)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/workers/index/elastic"
 )
 
 // config is the whole configuration: a YAML document, strictly decoded over
@@ -28,9 +29,15 @@ type config struct {
 	Device     deviceConfig       `yaml:"device"`
 	Fetch      fetchConfig        `yaml:"fetch"`
 	Storage    storageConfig      `yaml:"storage"`
-	Worker     workerConfig       `yaml:"worker"`
-	Operator   operatorConfig     `yaml:"operator"`
-	Graph      yaml.Node          `yaml:"graph"`
+	Retention  retentionConfig    `yaml:"retention"` // of what 'origin gc' deletes
+
+	Elasticsearch elasticsearchConfig `yaml:"elasticsearch"`
+	CDN           cdnConfig           `yaml:"cdn"`
+	Feeds         feedsConfig         `yaml:"feeds"`
+	API           apiConfig           `yaml:"api"`
+	Worker        workerConfig        `yaml:"worker"`
+	Operator      operatorConfig      `yaml:"operator"`
+	Graph         yaml.Node           `yaml:"graph"`
 
 	chosen []string // --models: folders whose models take over the nodes of their tasks
 	added  string   // folder that 'models add' fills
@@ -66,7 +73,7 @@ type fetchConfig struct {
 type storageConfig struct {
 	Artifacts string `yaml:"artifacts"` // a folder, or file:// gs:// s3:// address; default: below the state folder
 	Origin    string `yaml:"origin"`
-	Index     string `yaml:"index"` // SQLite file
+	Index     string `yaml:"index"` // a SQLite file, or http:// or https:// addresses of Elasticsearch
 	Queue     string `yaml:"queue"` // SQLite file
 }
 
@@ -86,10 +93,14 @@ type operatorConfig struct {
 
 func defaultConfig() config {
 	return config{
-		Generation: 1,
-		Device:     deviceConfig{Kind: devicesAuto, WarmUp: warmUpAuto, BatchWait: 5 * time.Millisecond},
-		Fetch:      fetchConfig{MaxBytes: 2 << 30, Timeout: 30 * time.Minute, Contact: "https://github.com/earshot-fm/earshot", MaxDuration: 24 * time.Hour},
-		Worker:     workerConfig{Name: "earshot", Slots: 4, Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
+		Generation:    1,
+		Retention:     retentionConfig{Enclosures: 7 * 24 * time.Hour},
+		Elasticsearch: elasticsearchConfig{Episodes: "episodes", Segments: "segments", Refresh: string(elastic.Wait), Timeout: 30 * time.Second},
+		CDN:           cdnConfig{ManifestMaxAge: time.Minute, ManifestStale: time.Minute},
+		Feeds:         feedsConfig{PerHost: 1},
+		Device:        deviceConfig{Kind: devicesAuto, WarmUp: warmUpAuto, BatchWait: 5 * time.Millisecond},
+		Fetch:         fetchConfig{MaxBytes: 2 << 30, Timeout: 30 * time.Minute, Contact: "https://github.com/earshot-fm/earshot", MaxDuration: 24 * time.Hour},
+		Worker:        workerConfig{Name: "earshot", Slots: 4, Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
 	}
 }
 
@@ -195,6 +206,7 @@ func (c *config) check() error {
 			bad(fmt.Sprintf("fetch.allow_private[%d]", i), "%q is no prefix such as 10.0.0.0/8", p)
 		}
 	}
+	c.checkServices(bad)
 	return errors.Join(errs...)
 }
 

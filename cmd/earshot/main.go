@@ -154,7 +154,7 @@ func newRoot(a *app) *cobra.Command {
 	f.StringVar(&a.profile, "cpuprofile", "", "write a CPU profile to a file")
 	_ = f.MarkHidden("cpuprofile") // for make bench
 	root.AddCommand(
-		newDemo(a), newEnrich(a), newSearch(a), newStream(a), newSubmit(a), newRemove(a), newDeadLetters(a), newPreflight(a), newExplain(a),
+		newDemo(a), newEnrich(a), newSearch(a), newStream(a), newAPI(a), newSubmit(a), newRemove(a), newDeadLetters(a), newPreflight(a), newIndex(a), newOrigin(a), newExplain(a),
 		newGraph(a), newModels(a), newDevices(a), newEval(a), newConfig(a), newVersion(a),
 		newMeasure(a),
 	)

@@ -18,7 +18,7 @@ import (
 func reachable(t *testing.T) *sinks {
 	t.Helper()
 	c := defaultConfig()
-	s, err := c.openSinks(t.Context(), c.layout(t.TempDir()))
+	s, err := c.openSinks(t.Context(), c.layout(t.TempDir()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestTheOperatorPort(t *testing.T) {
 func TestASinkThatIsGoneIsNamed(t *testing.T) {
 	c := defaultConfig()
 	l := c.layout(t.TempDir())
-	s, err := c.openSinks(t.Context(), l)
+	s, err := c.openSinks(t.Context(), l, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

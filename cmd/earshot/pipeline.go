@@ -99,7 +99,7 @@ func (a *app) openPipeline(ctx context.Context, c config, state string) (_ *pipe
 	if p.encoder, err = codec.NewEncoder(p.decoder); err != nil {
 		return nil, exit(exitMissingPart, err)
 	}
-	if p.sinks, err = c.openSinks(ctx, p.layout); err != nil {
+	if p.sinks, err = c.openSinks(ctx, p.layout, p.metrics); err != nil {
 		return nil, err
 	}
 	p.closers.add(p.sinks.closers.close)

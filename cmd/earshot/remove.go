@@ -70,7 +70,7 @@ newer revision is published.`,
 }
 
 func (a *app) removeNow(ctx context.Context, c config, state string, r episode.Removal) (err error) {
-	s, err := c.openSinks(ctx, c.layout(state))
+	s, err := c.openSinks(ctx, c.layout(state), nil)
 	if err != nil {
 		return err
 	}

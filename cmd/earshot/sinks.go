@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/earshot-fm/earshot/dag/artifact"
 	"github.com/earshot-fm/earshot/workers/heads"
 	"github.com/earshot-fm/earshot/workers/index"
@@ -38,7 +40,7 @@ func (c *closers) close(ctx context.Context) error {
 }
 
 // openSinks opens them as the configuration says. The caller closes closers.
-func (c *config) openSinks(ctx context.Context, l layout) (_ *sinks, err error) {
+func (c *config) openSinks(ctx context.Context, l layout, registry prometheus.Registerer) (_ *sinks, err error) {
 	s := &sinks{}
 	defer func() {
 		if err != nil {
@@ -57,13 +59,31 @@ func (c *config) openSinks(ctx context.Context, l layout) (_ *sinks, err error) 
 		return nil, fmt.Errorf("origin: %w", err)
 	}
 	s.closers.add(func(context.Context) error { return published.Close() })
-	s.origin = origin.New(published, origin.Options{})
-
-	x, err := sqlite.Open(ctx, l.index)
+	purgers, err := c.purgers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.origin = origin.New(published, origin.Options{
+		ManifestMaxAge: c.CDN.ManifestMaxAge, ManifestStale: c.CDN.ManifestStale, Purgers: purgers, Registerer: registry,
+	})
+	x, err := c.openIndex(ctx, l)
 	if err != nil {
 		return nil, err
 	}
 	s.index = x
 	s.closers.add(func(context.Context) error { return x.Close() })
 	return s, nil
+}
+
+// closableIndex is an open driver.
+type closableIndex interface {
+	index.Index
+	Close() error
+}
+
+func (c *config) openIndex(ctx context.Context, l layout) (closableIndex, error) {
+	if c.isElasticsearch() {
+		return c.openElasticsearch()
+	}
+	return sqlite.Open(ctx, l.index)
 }

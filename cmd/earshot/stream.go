@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/netip"
 	"os"
 	"os/signal"
 	"slices"
@@ -25,7 +23,6 @@ import (
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/workers"
-	"github.com/earshot-fm/earshot/workers/feed"
 )
 
 func newStream(a *app) *cobra.Command {
@@ -88,7 +85,7 @@ these where both fit.`,
 				return exit(exitUsage, err)
 			}
 			p.closers.add(closeTracing)
-			s := &streamer{app: a, pipeline: p, health: h, tracer: tracer, log: log, die: die, reload: reload}
+			s := &streamer{app: a, pipeline: p, health: h, tracer: tracer, log: log, state: state, die: die, reload: reload}
 			return s.run(ctx, feeds, untilEmpty)
 		},
 	}
@@ -114,47 +111,53 @@ type streamer struct {
 	health   *health
 	tracer   trace.Tracer
 	log      *slog.Logger
+	state    string
 	die      *dieAt
 	reload   <-chan os.Signal // SIGHUP
 	mu       sync.Mutex       // one line of output at a time
 }
 
 func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
-	log := s.log
-	poller, err := s.poller(feeds, log)
-	if err != nil {
-		return exit(exitUsage, err)
-	}
+	p := s.pipeline
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var polling sync.WaitGroup
-	if once && len(feeds) > 0 {
-		if _, err := poller.Poll(ctx); err != nil {
-			return err
-		}
-	} else if len(feeds) > 0 {
-		polling.Go(func() {
-			if err := poller.Run(ctx); err != nil {
+	defer context.AfterFunc(ctx, func() { s.health.draining.Store(true) })()
+
+	var beside sync.WaitGroup
+	aside := func(do func(context.Context) error) {
+		beside.Go(func() {
+			if err := do(ctx); err != nil {
 				stop(err)
 			}
 		})
 	}
-	reloading := s.reloadOnSignal(ctx, log)
-	c := s.pipeline.config.Worker
-	defer context.AfterFunc(ctx, func() { s.health.draining.Store(true) })()
-	w := workers.New(s.traced(s.enrich), s.pipeline.messaging.letters, workers.Options{
+	api, err := p.config.openAPI(p.index, p.messaging, func() error { return s.health.ready(ctx) }, p.metrics, s.log)
+	if err != nil {
+		return err
+	}
+	if api != nil {
+		aside(api.serve)
+	}
+	if err := s.poll(ctx, feeds, once, aside); err != nil {
+		stop(nil)
+		beside.Wait()
+		return err
+	}
+	reloading := onSignal(ctx, s.reload, func() { s.reconfigure(ctx, api) })
+	c := p.config.Worker
+	w := workers.New(s.traced(s.enrich), p.messaging.letters, workers.Options{
 		Grace:         c.Grace,
 		MaxFailures:   c.MaxFailures,
 		MaxDeliveries: c.MaxDeliveries,
-		Log:           log,
+		Log:           s.log,
 		Remove:        s.traced(s.remove),
-		Heads:         s.pipeline.heads,
+		Heads:         p.heads,
 		Discard:       s.discard,
 		Observe:       s.verdict,
 	})
-	err = w.Run(ctx, s.pipeline.messaging.lanes...)
+	err = w.Run(ctx, p.messaging.lanes...)
 	stop(nil)
-	polling.Wait()
+	beside.Wait()
 	reloading()
 	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
@@ -162,49 +165,21 @@ func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
 	return err
 }
 
-// reloadOnSignal reads graph and models anew from the configuration with each
-// SIGHUP, until ctx ends; what it returns waits for that. A configuration that
-// is wrong leaves all as it was.
-func (s *streamer) reloadOnSignal(ctx context.Context, log *slog.Logger) (wait func()) {
-	var reloading sync.WaitGroup
-	reloading.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-s.reload:
-			}
-			c, err := s.app.loadConfig()
-			if err == nil {
-				err = s.pipeline.rewire(ctx, c, log)
-			}
-			if err != nil {
-				log.Error("the configuration is not taken: all stays as it was", "error", err)
-				continue
-			}
-			log.Info("graph and models are those of the configuration now; other settings need a restart", "generation", c.Generation)
-		}
-	})
-	return reloading.Wait
-}
-
-func (s *streamer) poller(feeds []string, log *slog.Logger) (*feed.Poller, error) {
-	c := s.pipeline.config
-	var allowed []netip.Prefix
-	for _, p := range c.Fetch.AllowPrivate {
-		allowed = append(allowed, netip.MustParsePrefix(p)) // checked with the configuration
+// reconfigure reads graph, models, tokens and certificates anew. A configuration
+// that is wrong leaves all as it was.
+func (s *streamer) reconfigure(ctx context.Context, api *endpoint) {
+	if err := api.reload(); err != nil {
+		s.log.Error("tokens and certificates stay as they were", "error", err)
 	}
-	dialer := &net.Dialer{Timeout: 15 * time.Second, Control: enclosure.Guard(allowed)}
-	client := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: true}}
-	s.pipeline.closers.add(func(context.Context) error { client.CloseIdleConnections(); return nil })
-	m := s.pipeline.messaging
-	return feed.New(feed.Public(feeds...), client, m.cursors, m.Publish, feed.Options{
-		Withdraw:  m.Remove,
-		Interval:  c.Worker.PollEvery,
-		Fresh:     7 * 24 * time.Hour,
-		UserAgent: fmt.Sprintf("earshot/%s (+%s)", version, c.Fetch.Contact),
-		Log:       log,
-	})
+	c, err := s.app.loadConfig()
+	if err == nil {
+		err = s.pipeline.rewire(ctx, c, s.log)
+	}
+	if err != nil {
+		s.log.Error("the configuration is not taken: all stays as it was", "error", err)
+		return
+	}
+	s.log.Info("graph and models are those of the configuration now; other settings need a restart", "generation", c.Generation)
 }
 
 // traced does work on a delivery under a span of its own and with its lines in
