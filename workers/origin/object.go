@@ -52,7 +52,7 @@ func (o *Origin) put(ctx context.Context, object Object, named map[string]bool) 
 		return err
 	}
 	err = o.write(ctx, object.Name, object.Body, writing)
-	if err != nil && gcerrors.Code(err) != gcerrors.FailedPrecondition {
+	if err != nil && !o.lost(err) {
 		return err
 	}
 	_, err = o.verify(ctx, object.Name, hash)

@@ -40,6 +40,10 @@ type Store struct {
 	// other processes away instead.
 	OnlyIf func(attributes *blob.Attributes) (beforeWrite func(as func(any) bool) error)
 
+	// Conflict says of a write's error that another write of the same name was
+	// under way, and that nothing was written. nil: the driver has no such error.
+	Conflict func(err error) bool
+
 	// Lock keeps other processes from changing manifests until unlock is
 	// called. nil: there are no other processes, or OnlyIf serves.
 	Lock func(ctx context.Context) (unlock func() error, err error)

@@ -76,12 +76,17 @@ func (o *Origin) swap(ctx context.Context, name string, change func(old []byte) 
 			writing.BeforeWrite = o.store.OnlyIf(old.attributes)
 		}
 		err = o.write(ctx, name, body, writing)
-		if gcerrors.Code(err) == gcerrors.FailedPrecondition {
+		if o.lost(err) {
 			continue
 		}
 		return err
 	}
 	return fmt.Errorf("write %s: other processes changed it %d times in between; try again later", name, swapAttempts)
+}
+
+// lost says that a write did nothing, since somebody else was faster.
+func (o *Origin) lost(err error) bool {
+	return gcerrors.Code(err) == gcerrors.FailedPrecondition || err != nil && o.store.Conflict != nil && o.store.Conflict(err)
 }
 
 func (o *Origin) write(ctx context.Context, name string, body []byte, writing *blob.WriterOptions) error {

@@ -15,7 +15,7 @@ import (
 // ledger names all objects that were ever published for an episode, so that a
 // takedown finds those of older revisions.
 type ledger struct {
-	Objects []string `json:"objects"` // in order
+	Objects []string `json:"objects,omitempty"` // in order
 	// Cleared says that a takedown is done: since the last object was entered,
 	// all have been deleted, and purged from every cache.
 	Cleared bool `json:"cleared,omitempty"`
@@ -212,7 +212,7 @@ func (o *Origin) restore(ctx context.Context, id episode.ID, deleted []Object) e
 func (o *Origin) clear(ctx context.Context, id episode.ID, names []string) error {
 	return o.swap(ctx, ledgerName(id), func(old []byte) ([]byte, error) {
 		l, err := parseLedger(old)
-		if err != nil || old == nil || l.Cleared {
+		if err != nil || l.Cleared {
 			return nil, err
 		}
 		for _, name := range l.Objects {

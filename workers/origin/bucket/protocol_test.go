@@ -2,7 +2,9 @@ package bucket
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
@@ -107,4 +109,32 @@ func TestATakedownSparesWhatANewerRevisionShares(t *testing.T) {
 			}
 		}
 	})
+}
+
+// S3 answers one of two conditional writes at once with a conflict, and wants
+// it to be sent again.
+func TestAConflictingWriteIsSentAgain(t *testing.T) {
+	var mu sync.Mutex
+	refused := map[string]bool{}
+	s := open(t, buckettest.S3(t, func(store http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			refuse := r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, ".json") && !refused[r.URL.Path]
+			if refuse {
+				refused[r.URL.Path] = true
+			}
+			mu.Unlock()
+			if refuse {
+				w.Header().Set("Content-Type", "application/xml")
+				w.WriteHeader(http.StatusConflict)
+				_, _ = io.WriteString(w, "<Error><Code>ConditionalRequestConflict</Code><Message>at once</Message></Error>")
+				return
+			}
+			store.ServeHTTP(w, r)
+		})
+	}))
+	publish(t, s, 1)
+	if len(refused) != 2 {
+		t.Errorf("refused %v", refused)
+	}
 }
