@@ -294,7 +294,7 @@ func TestSearchersSeeNoMixture(t *testing.T) {
 					}
 				})
 			}
-			for revision := range episode.Revision(25) {
+			for revision := range episode.Revision(14) {
 				put(t, x, index.Stored, document("e", revision+2, 1+int(revision)%7))
 			}
 			close(done)
