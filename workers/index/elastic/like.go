@@ -28,7 +28,7 @@ type candidate struct {
 }
 
 // alike finds the page of episodes that are most like one.
-func (x *Index) alike(ctx context.Context, q index.Query, s sought) ([]*found, index.Page, error) {
+func (x *Index) alike(ctx context.Context, q index.Query, s sought, parts []string) ([]*found, index.Page, error) {
 	there, err := x.get(ctx, x.options.Episodes, q.Like, "removed", "space", "document.embedding")
 	if err == nil && (!there.found || there.Removed) {
 		err = index.ErrNotFound
@@ -64,7 +64,7 @@ func (x *Index) alike(ctx context.Context, q index.Query, s sought) ([]*found, i
 		place[episode.ID(c.id)] = i
 		ids.Ids(c.id)
 	}
-	answer, err := x.ask(ctx, x.options.Episodes, hitSource(q, s, es.NewBoolQuery().Filter(ids, es.NewTermQuery("removed", false))).Size(len(all)))
+	answer, err := x.ask(ctx, x.options.Episodes, hitSource(q, s, es.NewBoolQuery().Filter(ids, es.NewTermQuery("removed", false)), parts).Size(len(all)))
 	if err != nil {
 		return nil, page, err
 	}

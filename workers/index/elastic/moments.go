@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -17,32 +16,25 @@ import (
 
 // moments finds the segments of the hits that say what is sought. A phrase
 // that goes over the end of a segment is in none; the words of it then serve.
-// Its error is errStale when a hit's edition is no more.
-func (x *Index) moments(ctx context.Context, q index.Query, s sought, hits []*found) error {
+// missing reports that some hits' segments are not all to be seen.
+func (x *Index) moments(ctx context.Context, q index.Query, s sought, hits []*found) (missing bool, err error) {
 	spoken := slices.DeleteFunc(slices.Clone(hits), func(f *found) bool { return f.segments == 0 })
-	stale, err := x.momentsOf(ctx, q, s, spoken)
-	if err != nil {
-		return err
+	if err := x.momentsOf(ctx, q, s, spoken); err != nil {
+		return false, err
 	}
-	each := tokens.Each(s.terms)
-	if len(each) > len(s.terms) { // a phrase
-		silent := slices.DeleteFunc(spoken, func(f *found) bool { return len(f.hit.Moments) > 0 })
-		again, err := x.momentsOf(ctx, q, sought{each, s.language}, silent)
-		if err != nil {
-			return err
+	if each := tokens.Each(s.terms); len(each) > len(s.terms) { // a phrase
+		silent := slices.DeleteFunc(slices.Clone(spoken), func(f *found) bool { return f.missing || len(f.hit.Moments) > 0 })
+		if err := x.momentsOf(ctx, q, sought{each, s.language}, silent); err != nil {
+			return false, err
 		}
-		stale = stale || again
 	}
-	if stale {
-		return errStale
-	}
-	return nil
+	return slices.ContainsFunc(spoken, func(f *found) bool { return f.missing }), nil
 }
 
-func (x *Index) momentsOf(ctx context.Context, q index.Query, s sought, hits []*found) (stale bool, err error) {
+func (x *Index) momentsOf(ctx context.Context, q index.Query, s sought, hits []*found) (err error) {
 	clauses := s.segments()
 	if len(clauses) == 0 || len(hits) == 0 {
-		return false, nil
+		return nil
 	}
 	var answer *es.MultiSearchResult
 	err = x.call(ctx, func(ctx context.Context) (err error) {
@@ -64,16 +56,11 @@ func (x *Index) momentsOf(ctx context.Context, q index.Query, s sought, hits []*
 		return nil
 	})
 	if err != nil {
-		return false, err
+		return err
 	}
 	for i, f := range hits {
 		r := answer.Responses[i]
-		if int(r.Hits.TotalHits.Value) != f.segments {
-			gone, err := x.momentsFromDocument(ctx, q, s, f)
-			if err != nil {
-				return false, err
-			}
-			stale = stale || gone
+		if f.missing = int(r.Hits.TotalHits.Value) != f.segments; f.missing {
 			continue
 		}
 		for _, h := range r.Hits.Hits {
@@ -82,12 +69,12 @@ func (x *Index) momentsOf(ctx context.Context, q index.Query, s sought, hits []*
 			}
 			m, err := moment(h, q, s)
 			if err != nil {
-				return false, err
+				return err
 			}
 			f.hit.Moments = append(f.hit.Moments, m)
 		}
 	}
-	return stale, nil
+	return nil
 }
 
 // momentsRequest asks for all segments of an edition, those that say what is
@@ -117,41 +104,38 @@ func moment(h *es.SearchHit, q index.Query, s sought) (m index.Moment, err error
 	return m, nil
 }
 
-// momentsFromDocument finds the moments in the episode's own document: its
-// segments are not all to be seen yet, or are being removed because it is
-// replaced; gone reports the latter.
-func (x *Index) momentsFromDocument(ctx context.Context, q index.Query, s sought, f *found) (gone bool, err error) {
-	there, err := x.get(ctx, x.options.Episodes, f.hit.ID, "edition", "document.segments")
-	if err != nil {
-		return false, err
-	}
-	if !there.found || there.Edition != f.edition {
-		return true, nil
-	}
-	var d index.Document
-	if err := json.Unmarshal(there.Document, &d); err != nil {
-		return false, errors.Join(errors.New("its answer cannot be read"), err)
-	}
+// momentsIn finds the moments among the segments of an episode, those that say
+// most of what is sought first.
+func momentsIn(segments []index.Segment, q index.Query, s sought) []index.Moment {
 	type place struct{ n, terms int }
-	var all []place
-	for n, segment := range d.Segments {
-		at := place{n: n}
-		for _, t := range s.terms {
-			if len(tokens.Matches(segment.Text, []tokens.Term{t})) > 0 {
-				at.terms++
+	find := func(terms []tokens.Term) (all []place) {
+		for n, segment := range segments {
+			at := place{n: n}
+			for _, t := range terms {
+				if len(tokens.Matches(segment.Text, []tokens.Term{t})) > 0 {
+					at.terms++
+				}
+			}
+			if at.terms > 0 {
+				all = append(all, at)
 			}
 		}
-		if at.terms > 0 {
-			all = append(all, at)
-		}
+		return all
+	}
+	terms := s.terms
+	all := find(terms)
+	if len(all) == 0 {
+		terms = tokens.Each(terms)
+		all = find(terms)
 	}
 	slices.SortStableFunc(all, func(a, b place) int { return cmp.Compare(b.terms, a.terms) })
+	moments := []index.Moment{}
 	for _, at := range all[:min(len(all), q.Moments)] {
-		segment := d.Segments[at.n]
-		f.hit.Moments = append(f.hit.Moments, index.Moment{
+		segment := segments[at.n]
+		moments = append(moments, index.Moment{
 			Segment: at.n, Span: segment.Span,
-			Text: tokens.Mark(segment.Text, tokens.Matches(segment.Text, s.terms), q.Open, q.Close),
+			Text: tokens.Mark(segment.Text, tokens.Matches(segment.Text, terms), q.Open, q.Close),
 		})
 	}
-	return false, nil
+	return moments
 }

@@ -19,12 +19,18 @@ type Progress func(episodes int)
 // on with that. Swap then lets it take its place. What an earlier Reindex or
 // Rebuild has left unfinished is deleted first. It returns the new pair.
 func (x *Index) Reindex(ctx context.Context, progress Progress) (pair int, err error) {
-	pair, err = x.renew(ctx, func(ctx context.Context, current, pair int) error {
-		if current == 0 {
-			return errors.New("there is nothing to copy: run `earshot index create`, or rebuild from the artifacts")
-		}
-		return x.copyAll(ctx, current, pair, newerOrSame, progress)
-	})
+	p, err := x.pairs(ctx)
+	if err == nil {
+		_, err = p.current()
+	}
+	if err == nil && p.read == 0 {
+		err = errors.New("there is nothing to copy: run `earshot index create`, or rebuild from the artifacts")
+	}
+	if err == nil {
+		pair, err = x.renew(ctx, func(ctx context.Context, current, pair int) error {
+			return x.copyAll(ctx, current, pair, newerOrSame, progress)
+		})
+	}
 	if err != nil {
 		return 0, failed("reindex "+x.options.Episodes, err)
 	}

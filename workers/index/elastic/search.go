@@ -17,8 +17,8 @@ import (
 // Search implements index.Index. Which episodes are found, how many, in what
 // order and with which facets, one search over one document an episode says;
 // the moments come from the segments of just those editions. Where these are
-// not all to be seen, since the episode was put or replaced only now, the
-// episode's own document says them, or the search begins anew.
+// not all to be seen, since the episode was put or replaced only now, it is
+// asked again with the documents whole, which say their moments themselves.
 func (x *Index) Search(ctx context.Context, q index.Query) (index.Page, error) {
 	q, err := q.Check()
 	if err != nil {
@@ -35,46 +35,47 @@ func (x *Index) Search(ctx context.Context, q index.Query) (index.Page, error) {
 	return page, nil
 }
 
-// errStale: what was found has been replaced since.
-var errStale = errors.New("an episode was replaced while it was found")
-
-// searches is how often a search begins anew. After the last, hits whose
-// moments are gone have none.
-const searches = 3
-
 func (x *Index) search(ctx context.Context, q index.Query, s sought) (index.Page, error) {
-	for n := 1; ; n++ {
-		found, page, err := x.find(ctx, q, s)
-		if err != nil {
-			return page, err
-		}
-		err = x.moments(ctx, q, s, found)
-		if errors.Is(err, errStale) && n < searches {
-			// The newer edition may be there without being seen; that who only
-			// reads may not ask for a refresh does not matter.
-			if err := x.refresh(ctx, x.options.Episodes, x.options.Segments); err != nil && ctx.Err() != nil {
-				return page, err
-			}
-			continue
-		}
-		if err != nil && !errors.Is(err, errStale) {
-			return page, err
-		}
-		for _, f := range found {
-			page.Hits = append(page.Hits, f.hit)
-		}
-		return page, nil
+	hits, page, err := x.find(ctx, q, s, shown)
+	if err != nil {
+		return page, err
 	}
+	missing, err := x.moments(ctx, q, s, hits)
+	if err != nil {
+		return page, err
+	}
+	if missing {
+		before := map[edition]*found{}
+		for _, f := range hits {
+			if !f.missing {
+				before[f.edition] = f
+			}
+		}
+		if hits, page, err = x.find(ctx, q, s, append([]string{"document.segments"}, shown...)); err != nil {
+			return page, err
+		}
+		for _, f := range hits {
+			if b := before[f.edition]; b != nil && b.hit.ID == f.hit.ID {
+				f.hit.Moments = b.hit.Moments
+			} else {
+				f.hit.Moments = momentsIn(f.said, q, s)
+			}
+		}
+	}
+	for _, f := range hits {
+		page.Hits = append(page.Hits, f.hit)
+	}
+	return page, nil
 }
 
-// find finds the episodes of a page.
-func (x *Index) find(ctx context.Context, q index.Query, s sought) ([]*found, index.Page, error) {
+// find finds the episodes of a page, with the named parts of their documents.
+func (x *Index) find(ctx context.Context, q index.Query, s sought, parts []string) ([]*found, index.Page, error) {
 	if q.Like != "" {
-		return x.alike(ctx, q, s)
+		return x.alike(ctx, q, s, parts)
 	}
 	all := s.episodes()
 	filters(all, q)
-	source := hitSource(q, s, all).From(q.Offset).Size(q.Limit).TrackTotalHits(true)
+	source := hitSource(q, s, all, parts).From(q.Offset).Size(q.Limit).TrackTotalHits(true)
 	counted(source)
 	if len(s.terms) > 0 {
 		source.SortBy(es.NewScoreSort(), es.NewFieldSort("id"))
@@ -104,8 +105,8 @@ var shown = []string{
 	"document.language", "document.published_at", "document.duration", "document.preview.manifest",
 }
 
-func hitSource(q index.Query, s sought, query es.Query) *es.SearchSource {
-	source := es.NewSearchSource().Query(query).FetchSourceIncludeExclude(shown, nil)
+func hitSource(q index.Query, s sought, query es.Query, parts []string) *es.SearchSource {
+	source := es.NewSearchSource().Query(query).FetchSourceIncludeExclude(parts, nil)
 	if h := s.highlight("titles", "descriptions"); h != nil && q.Open+q.Close != "" {
 		source.Highlight(h)
 	}
@@ -166,7 +167,9 @@ func pageOf(answer *es.SearchResult) (page index.Page, err error) {
 type found struct {
 	hit      index.Hit
 	edition  edition
-	segments int
+	segments int             // that it has
+	said     []index.Segment // these, when they were asked for
+	missing  bool            // not all of them are to be seen
 }
 
 func hitsOf(answer *es.SearchResult, q index.Query, s sought) (all []*found, err error) {
@@ -183,6 +186,7 @@ func hitsOf(answer *es.SearchResult, q index.Query, s sought) (all []*found, err
 				PublishedAt time.Time `json:"published_at"`
 				Duration    episode.Seconds
 				Preview     struct{ Manifest string }
+				Segments    []index.Segment
 			}
 		}
 		if err := json.Unmarshal(h.Source, &source); err != nil {
@@ -191,7 +195,7 @@ func hitsOf(answer *es.SearchResult, q index.Query, s sought) (all []*found, err
 		d := source.Document
 		title := marks(d.Title, s.terms, anyHighlight(h.Highlight, "titles"))
 		excerpt, left := tokens.Excerpt(d.Description, marks(d.Description, s.terms, anyHighlight(h.Highlight, "descriptions")))
-		all = append(all, &found{edition: source.Edition, segments: source.Segments, hit: index.Hit{
+		all = append(all, &found{edition: source.Edition, segments: source.Segments, said: d.Segments, hit: index.Hit{
 			ID: d.ID, Podcast: d.Podcast, Language: d.Language, PublishedAt: d.PublishedAt, Duration: d.Duration, Preview: d.Preview.Manifest,
 			Title:       tokens.Mark(d.Title, title, q.Open, q.Close),
 			Description: tokens.Mark(excerpt, left, q.Open, q.Close),
