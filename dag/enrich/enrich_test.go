@@ -366,8 +366,10 @@ func TestARecordShowsNoSecretOfAnAddress(t *testing.T) {
 	s := newSetup(t)
 	e := s.enricher(t, nil)
 	for name, change := range map[string]func(*episode.Event){
-		"user":    func(ev *episode.Event) { ev.Enclosure.URL = "https://user:hunter2@example.org/a.mp3?auth=hunter2" },
-		"private": func(ev *episode.Event) { ev.Private, ev.Enclosure.URL = true, "https://example.org/hunter2/a.mp3?auth=hunter2" },
+		"user": func(ev *episode.Event) { ev.Enclosure.URL = "https://user:hunter2@example.org/a.mp3?auth=hunter2" },
+		"private": func(ev *episode.Event) {
+			ev.Private, ev.Enclosure.URL = true, "https://example.org/hunter2/a.mp3?auth=hunter2"
+		},
 	} {
 		ev := event()
 		change(&ev)

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf16"
@@ -166,6 +167,50 @@ func TestALargeFeedIsRead(t *testing.T) {
 	_, sum, err := reading(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, whole.String()) })
 	if err != nil || sum.New != 3000 {
 		t.Errorf("%d bytes: %+v, %v", whole.Len(), sum, err)
+	}
+}
+
+// meter counts how many answers are being read beyond a size at once.
+type meter struct {
+	io.ReadCloser
+	read       int
+	now, worst *atomic.Int32
+}
+
+func (m *meter) Read(dst []byte) (int, error) {
+	n, err := m.ReadCloser.Read(dst)
+	if before := m.read; before <= largeFeed+64<<10 && before+n > largeFeed+64<<10 {
+		now := m.now.Add(1)
+		for worst := m.worst.Load(); now > worst && !m.worst.CompareAndSwap(worst, now); worst = m.worst.Load() {
+		}
+	}
+	m.read += n
+	return n, err
+}
+
+func (m *meter) Close() error {
+	if m.read > largeFeed+64<<10 {
+		m.now.Add(-1)
+	}
+	return m.ReadCloser.Close()
+}
+
+func TestLargeFeedsAreReadOneAtATime(t *testing.T) {
+	body := rss("<!--"+strings.Repeat("x", largeFeed+1<<20)+"-->", entry(1, "x"))
+	var now, worst atomic.Int32
+	transport := roundTrip(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusOK, Body: &meter{ReadCloser: io.NopCloser(strings.NewReader(body)), now: &now, worst: &worst}}, nil
+	})
+	var feeds []string
+	for i := range 6 {
+		feeds = append(feeds, fmt.Sprintf("https://host%d.example.org/", i))
+	}
+	p, err := New(Public(feeds...), &http.Client{Transport: transport}, &MemoryCursors{}, (&inbox{}).publish, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum, err := p.Poll(t.Context()); err != nil || sum.New != 6 || worst.Load() != 1 {
+		t.Errorf("%+v, %v; %d large feeds at once", sum, err, worst.Load())
 	}
 }
 
