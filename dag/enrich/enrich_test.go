@@ -365,6 +365,28 @@ func TestAnotherAddressOfTheSameRevisionDownloadsNothing(t *testing.T) {
 	}
 }
 
+func TestARecordShowsNoSecretOfAnAddress(t *testing.T) {
+	s := newSetup(t)
+	e := s.enricher(t, nil)
+	for name, change := range map[string]func(*episode.Event){
+		"user": func(ev *episode.Event) { ev.Enclosure.URL = "https://user:hunter2@example.org/a.mp3?auth=hunter2" },
+		"private": func(ev *episode.Event) {
+			ev.Private, ev.Enclosure.URL = true, "https://example.org/hunter2/a.mp3?auth=hunter2"
+		},
+	} {
+		ev := event()
+		change(&ev)
+		got, _ := s.enrich(t, e, ev)
+		doc, err := episode.Marshal(got.Record)
+		if err != nil || strings.Contains(string(doc), "hunter2") || got.Record.Episode.Enclosure.URL == "" {
+			t.Errorf("%s: %v\n%s", name, err, doc)
+		}
+	}
+	if got, _ := s.enrich(t, e, event()); got.Record.Episode.Enclosure.URL != event().Enclosure.URL {
+		t.Errorf("a public address is shown as %s", got.Record.Episode.Enclosure.URL)
+	}
+}
+
 func TestAChangedTopicModelFetchesNoAudio(t *testing.T) {
 	s := newSetup(t)
 	s.enrich(t, s.enricher(t, nil), event())

@@ -55,18 +55,18 @@ func (p *Poller) fetch(ctx context.Context, address string, who identity, etag, 
 		}
 		to, lasts := redirected(response)
 		if !to {
-			a, err := p.take(response, at.String(), who)
+			a, err := p.take(ctx, response, at.String(), who)
 			a.moved = moved
-			return a, errors.Join(err, response.Body.Close())
+			return a, err
 		}
 		next, err := follow(at, response.Header.Get("Location"), who.private)
 		if err := errors.Join(err, response.Body.Close()); err != nil {
 			return answer{}, err
 		}
 		at = next
-		// What a temporary redirect leads to says nothing for good, and an
-		// address with a user in it is not to be kept.
-		permanent = permanent && lasts && at.User == nil
+		// What a temporary redirect leads to says nothing for good, and what may
+		// be a secret is not to be kept.
+		permanent = permanent && lasts && !secretive(at)
 		if permanent {
 			moved = at.String()
 		}
@@ -125,8 +125,11 @@ func (p *Poller) ask(ctx context.Context, at *url.URL, etag, lastModified string
 	return response, err
 }
 
-// take reads an answer that is no redirect.
-func (p *Poller) take(response *http.Response, at string, who identity) (a answer, err error) {
+// take reads and closes an answer that is no redirect.
+func (p *Poller) take(ctx context.Context, response *http.Response, at string, who identity) (a answer, err error) {
+	body := &bounded{r: response.Body, left: p.options.MaxBytes, small: largeFeed, large: p.large, stop: ctx.Done()}
+	defer body.release()
+	defer func() { err = errors.Join(err, response.Body.Close()) }()
 	header := response.Header
 	a.maxAge = maxAge(header.Get("Cache-Control"))
 	switch response.StatusCode {
@@ -137,7 +140,6 @@ func (p *Poller) take(response *http.Response, at string, who identity) (a answe
 	default:
 		return a, &refusal{status: response.StatusCode, until: p.retryAfter(header.Get("Retry-After"))}
 	}
-	body := &bounded{r: response.Body, left: p.options.MaxBytes}
 	a.podcast, err = parse(at, who, body, p.options.MaxItems)
 	switch {
 	case body.left < 0:
@@ -182,22 +184,48 @@ func maxAge(header string) time.Duration {
 	return 0
 }
 
-// bounded is an io.LimitReader that can tell the limit from the end, and keeps
-// the error that it met.
+// largeFeed is from how many bytes on a feed has to be the only such one that
+// is read, since a parsed feed takes several times its size in memory.
+const largeFeed = 4 << 20
+
+// bounded is an io.LimitReader that can tell the limit from the end, keeps the
+// error that it met, and waits for its turn once it is large.
 type bounded struct {
 	r    io.Reader
 	left int64
 	err  error // but io.EOF
+
+	small int64         // bytes until it is large
+	large chan struct{} // holds whoever is large
+	holds bool
+	stop  <-chan struct{}
 }
 
 func (b *bounded) Read(dst []byte) (int, error) {
 	if b.left < 0 {
 		return 0, io.ErrUnexpectedEOF
 	}
+	if b.small < 0 && !b.holds {
+		select {
+		case b.large <- struct{}{}:
+			b.holds = true
+		case <-b.stop:
+			b.err = errors.New("other large feeds took all the time")
+			return 0, b.err
+		}
+	}
 	n, err := b.r.Read(dst[:min(int64(len(dst)), b.left+1)])
 	b.left -= int64(n)
+	b.small -= int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.err = err
 	}
 	return n, err
+}
+
+// release lets the next large feed be read.
+func (b *bounded) release() {
+	if b.holds {
+		<-b.large
+	}
 }

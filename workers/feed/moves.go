@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"sync"
 )
@@ -138,6 +139,9 @@ func (p *Poller) adopt(ctx context.Context, c *cursor, to string) (bool, error) 
 // away.
 func (p *Poller) announced(ctx context.Context, c *cursor, e *listing, who identity, here answer) (there answer, follow bool) {
 	to := here.podcast.Moved
+	if u, err := url.Parse(to); err != nil || secretive(u) {
+		return answer{}, false
+	}
 	if to == "" || to == c.at(e) || to == here.moved || slices.Contains(c.Former, to) {
 		return answer{}, false
 	}

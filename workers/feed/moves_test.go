@@ -160,6 +160,22 @@ func TestATemporaryRedirectIsNoMove(t *testing.T) {
 	}
 }
 
+func TestAMoveToAnAddressWithASecretIsNotWrittenDown(t *testing.T) {
+	for _, to := range []string{"https://user:hunter2@new.example.org/rss", newHome + "?token=hunter2"} {
+		s := newStation()
+		s.set(oldHome, redirect(301, to))
+		s.set(newHome, page("<itunes:new-feed-url>"+newHome+"?key=hunter2</itunes:new-feed-url>", entry(1, "one")))
+		if sum := s.poll(t, Options{}, Public(oldHome)...); sum.New != 1 {
+			t.Errorf("%+v", sum)
+		}
+		for name, body := range s.cursors.bodies {
+			if strings.Contains(name+string(body), "hunter2") {
+				t.Errorf("kept: %s", body)
+			}
+		}
+	}
+}
+
 func TestRedirectsEnd(t *testing.T) {
 	s := newStation()
 	s.set(oldHome, redirect(301, newHome))

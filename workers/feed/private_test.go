@@ -46,9 +46,9 @@ func TestAPrivateFeedsSecretsAreShownNowhere(t *testing.T) {
 		"cut":                func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, rss()[:100]) },
 	}
 	for source, shown := range map[Source]string{
-		{URL: "https://private.example.org/h-token/rss?auth=h-token", Private: true}: "https://private.example.org/…",
-		{URL: "https://private.example.org/rss?auth=h-token"}:                        "https://private.example.org/…",
-		{URL: "https://h-user:h-token@private.example.org/rss"}:                      "https://private.example.org/…",
+		{URL: "https://private.example.org/h-token/rss?auth=h-token", Private: true}:  "https://private.example.org/…",
+		{URL: "https://private.example.org/rss?auth=h-token"}:                         "https://private.example.org/…",
+		{URL: "https://h-user:h-token@private.example.org/rss"}:                       "https://private.example.org/…",
 		{URL: "https://${USER}:${PASS}@private.example.org/rss?show=1&auth=${TOKEN}"}: "https://private.example.org/…",
 	} {
 		for _, name := range slices.Sorted(maps.Keys(answers)) {

@@ -65,6 +65,19 @@ var reference = regexp.MustCompile(`\$\{([^{}]+)\}`)
 // subscriber is given.
 var secretParameter = regexp.MustCompile(`(?i)^(auth|authkey|auth_token|access_token|token|key|apikey|api_key|secret|password|passwd|pass|pw|sig|signature)$`)
 
+// secretive says whether an address looks as if it were for one subscriber.
+func secretive(u *url.URL) bool {
+	if u.User != nil {
+		return true
+	}
+	for name := range u.Query() {
+		if secretParameter.MatchString(name) {
+			return true
+		}
+	}
+	return false
+}
+
 // subscribe reads a source. Its errors show no secret.
 func (s Source) subscribe(secret func(name string) (string, error)) (subscription, error) {
 	plain := reference.ReplaceAllStringFunc(s.URL, func(r string) string { return url.QueryEscape(r[2 : len(r)-1]) })
@@ -75,10 +88,7 @@ func (s Source) subscribe(secret func(name string) (string, error)) (subscriptio
 		}
 		return subscription{}, fmt.Errorf("feed: %q is no http or https address of a feed", s.URL)
 	}
-	sub := subscription{address: s.URL, known: plain, private: s.Private || plain != s.URL || u.User != nil}
-	for name := range u.Query() {
-		sub.private = sub.private || secretParameter.MatchString(name)
-	}
+	sub := subscription{address: s.URL, known: plain, private: s.Private || plain != s.URL || secretive(u)}
 	if !sub.private {
 		sub.name, sub.shown = s.URL, s.URL
 		return sub, nil
