@@ -93,3 +93,17 @@ func write(t *testing.T, file, kind string, b []byte) {
 		t.Fatal(err)
 	}
 }
+
+const (
+	clientUsage = x509.ExtKeyUsageClientAuth
+	serverUsage = x509.ExtKeyUsageServerAuth
+)
+
+func load(t *testing.T, certificate, key string) tls.Certificate {
+	t.Helper()
+	c, err := tls.LoadX509KeyPair(certificate, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}

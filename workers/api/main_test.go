@@ -192,7 +192,8 @@ func startOn(t *testing.T, o Options, wrap func(net.Listener) net.Listener) *run
 	r.server, r.address = s, l.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, wrap(l)) }()
+	l = wrap(l)
+	go func() { done <- s.Serve(ctx, l) }()
 	r.stop = sync.OnceValue(func() error { cancel(); return <-done })
 	t.Cleanup(func() {
 		if err := r.stop(); err != nil {

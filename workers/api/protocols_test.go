@@ -99,7 +99,7 @@ func TestEachProtocolTakesAnEpisodeFromSubmitToRemove(t *testing.T) {
 		for _, secure := range []bool{false, true} {
 			t.Run(name+map[bool]string{true: ", TLS"}[secure], func(t *testing.T) {
 				q, x := embedded(t)
-				o := Options{Inbox: q, Index: x}
+				o := Options{Inbox: q, Index: x, PollFirst: 10 * time.Millisecond}
 				var ca authority
 				if secure {
 					ca = newAuthority(t)

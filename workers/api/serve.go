@@ -65,7 +65,7 @@ func (s *Server) server(working context.Context, address net.Addr) *http.Server 
 		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelDebug),
 		Protocols:         new(http.Protocols),
 		// A client that vanished without a word is found out by pings.
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 128, SendPingTimeout: s.options.Patience, PingTimeout: s.options.Patience / 2, WriteByteTimeout: s.options.Patience},
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 128, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 	}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetHTTP2(true)
