@@ -19,6 +19,7 @@ import (
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/workers/index/elastic"
+	"github.com/earshot-fm/earshot/workers/message"
 )
 
 // config is the whole configuration: a YAML document, strictly decoded over
@@ -31,6 +32,7 @@ type config struct {
 	Storage    storageConfig      `yaml:"storage"`
 	Retention  retentionConfig    `yaml:"retention"` // of what 'origin gc' deletes
 
+	PubSub        pubsubConfig        `yaml:"pubsub"`
 	Elasticsearch elasticsearchConfig `yaml:"elasticsearch"`
 	CDN           cdnConfig           `yaml:"cdn"`
 	Feeds         feedsConfig         `yaml:"feeds"`
@@ -74,12 +76,13 @@ type storageConfig struct {
 	Artifacts string `yaml:"artifacts"` // a folder, or file:// gs:// s3:// address; default: below the state folder
 	Origin    string `yaml:"origin"`
 	Index     string `yaml:"index"` // a SQLite file, or http:// or https:// addresses of Elasticsearch
-	Queue     string `yaml:"queue"` // SQLite file
+	Queue     string `yaml:"queue"` // a SQLite file, or pubsub://PROJECT
 }
 
 type workerConfig struct {
 	Name          string        `yaml:"name"`           // this deployment's: in the audit log, and what an event's recipients name
-	Slots         int           `yaml:"slots"`          // episodes at a time
+	Slots         int           `yaml:"slots"`          // episodes at a time; 0: as memory and cores allow
+	BacklogSlots  int           `yaml:"backlog_slots"`  // beside these, of the backlog's subscription; 0: half as many
 	Grace         time.Duration `yaml:"grace"`          // for running episodes after SIGTERM
 	MaxFailures   int           `yaml:"max_failures"`   // that make a dead letter
 	MaxDeliveries int           `yaml:"max_deliveries"` // without an end (crashes) that make one
@@ -95,12 +98,13 @@ func defaultConfig() config {
 	return config{
 		Generation:    1,
 		Retention:     retentionConfig{Enclosures: 7 * 24 * time.Hour},
+		PubSub:        pubsubConfig{Encoding: string(message.Binary), Live: "earshot-live", Backlog: "earshot-backlog", Removals: "earshot-removals", Enriched: "earshot-enriched", DeadLetters: "earshot-dead-letters", Lease: time.Minute, MaxExtension: 24 * time.Hour},
 		Elasticsearch: elasticsearchConfig{Episodes: "episodes", Segments: "segments", Refresh: string(elastic.Wait), Timeout: 30 * time.Second},
 		CDN:           cdnConfig{ManifestMaxAge: time.Minute, ManifestStale: time.Minute},
 		Feeds:         feedsConfig{PerHost: 1},
 		Device:        deviceConfig{Kind: devicesAuto, WarmUp: warmUpAuto, BatchWait: 5 * time.Millisecond},
 		Fetch:         fetchConfig{MaxBytes: 2 << 30, Timeout: 30 * time.Minute, Contact: "https://github.com/earshot-fm/earshot", MaxDuration: 24 * time.Hour},
-		Worker:        workerConfig{Name: "earshot", Slots: 4, Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
+		Worker:        workerConfig{Name: "earshot", Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
 	}
 }
 
@@ -166,8 +170,11 @@ func (c *config) check() error {
 	if c.Device.BatchWait < 0 || c.Device.BatchWait > time.Minute {
 		bad("device.batch_wait", "%v: want up to a minute", c.Device.BatchWait)
 	}
-	if c.Worker.Slots < 1 {
-		bad("worker.slots", "%d: want 1 or more", c.Worker.Slots)
+	if c.Worker.Slots < 0 {
+		bad("worker.slots", "%d: want 0 (as memory and cores allow) or more", c.Worker.Slots)
+	}
+	if c.Worker.BacklogSlots < 0 {
+		bad("worker.backlog_slots", "%d: want 0 (half of worker.slots) or more", c.Worker.BacklogSlots)
 	}
 	if c.Worker.PollEvery < time.Second {
 		bad("worker.poll_every", "%v: want 1s or more, to be polite to publishers", c.Worker.PollEvery)

@@ -167,6 +167,9 @@ type indexing struct{ index index.Index }
 
 func (i indexing) Put(ctx context.Context, r *episode.Record) (bool, error) {
 	result, err := i.index.Put(ctx, index.FromRecord(r))
+	if _, refused := errors.AsType[*index.Refused](err); refused {
+		err = dag.Reject("index refuses it", err)
+	}
 	return result == index.Overtaken, err
 }
 

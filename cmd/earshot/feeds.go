@@ -53,7 +53,7 @@ func (s *streamer) poller(sources []feed.Source) (*feed.Poller, error) {
 	client := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: true}}
 	s.pipeline.closers.add(func(context.Context) error { client.CloseIdleConnections(); return nil })
 	m := s.pipeline.messaging
-	return feed.New(sources, client, m.cursors, m.Publish, feed.Options{
+	return feed.New(sources, client, m.cursorsIn(s.pipeline.sinks), m.Publish, feed.Options{
 		Interval:     c.Worker.PollEvery,
 		Fresh:        7 * 24 * time.Hour,
 		PerHost:      c.Feeds.PerHost,

@@ -93,6 +93,7 @@ func (a *app) openPipeline(ctx context.Context, c config, state string) (_ *pipe
 	if err := p.openDevices(ctx, state, a.log(), a.probers); err != nil {
 		return nil, err
 	}
+	p.config.fillSlots(ctx, a.probers)
 	if p.decoder, err = codec.NewDecoder(codec.Options{MaxDuration: c.Fetch.MaxDuration}); err != nil {
 		return nil, exit(exitMissingPart, err)
 	}
@@ -103,7 +104,7 @@ func (a *app) openPipeline(ctx context.Context, c config, state string) (_ *pipe
 		return nil, err
 	}
 	p.closers.add(p.sinks.closers.close)
-	if p.messaging, err = c.openMessaging(ctx, p.layout); err != nil {
+	if p.messaging, err = p.config.openMessaging(ctx, p.layout); err != nil {
 		return nil, err
 	}
 	p.closers.add(p.messaging.closers.close)

@@ -60,6 +60,18 @@ func (r *secrets) read(field string, s secret) string {
 	return value
 }
 
+type pubsubConfig struct {
+	Endpoint     string        `yaml:"endpoint"` // host:port of one region's service; empty: the global one
+	Encoding     string        `yaml:"encoding"` // of what is published: binary or json
+	Live         string        `yaml:"live"`     // topics, and the subscriptions of the same names
+	Backlog      string        `yaml:"backlog"`
+	Removals     string        `yaml:"removals"`
+	Enriched     string        `yaml:"enriched"`
+	DeadLetters  string        `yaml:"dead_letters"`
+	Lease        time.Duration `yaml:"lease"`         // after which a killed worker's episode comes back
+	MaxExtension time.Duration `yaml:"max_extension"` // of a lease in all: longer than any episode takes
+}
+
 type elasticsearchConfig struct {
 	Username string        `yaml:"username"`
 	Password secret        `yaml:"password"`
@@ -236,6 +248,9 @@ func (c *config) checkServices(bad func(path, format string, args ...any)) {
 				bad(fmt.Sprintf("cdn.akamai[%d].%s", i, name), "%v", err)
 			}
 		}
+	}
+	if strings.Contains(c.Storage.Queue, "://") && c.pubsubProject() == "" {
+		bad("storage.queue", "%q: want a SQLite file, or pubsub://PROJECT", c.Storage.Queue)
 	}
 	if c.isElasticsearch() {
 		for _, address := range strings.Split(c.Storage.Index, ",") {

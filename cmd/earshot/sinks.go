@@ -17,10 +17,11 @@ import (
 
 // sinks are where what lasts is kept: artifacts, index, origin.
 type sinks struct {
-	index  index.Index
-	origin *origin.Origin
-	store  *artifact.Store
-	heads  *heads.Heads
+	artifacts origin.Store // of store and heads
+	index     index.Index
+	origin    *origin.Origin
+	store     *artifact.Store
+	heads     *heads.Heads
 
 	closers closers
 }
@@ -52,6 +53,7 @@ func (c *config) openSinks(ctx context.Context, l layout, registry prometheus.Re
 		return nil, fmt.Errorf("artifact store: %w", err)
 	}
 	s.closers.add(func(context.Context) error { return artifacts.Close() })
+	s.artifacts = artifacts
 	s.store, s.heads = artifact.New(artifacts.Bucket, l.scratch), heads.New(artifacts.Bucket)
 
 	published, err := bucket.Open(ctx, l.origin)

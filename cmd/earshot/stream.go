@@ -23,6 +23,7 @@ import (
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/workers"
+	"github.com/earshot-fm/earshot/workers/index"
 )
 
 func newStream(a *app) *cobra.Command {
@@ -252,6 +253,9 @@ func verdictError(err error) error {
 	}
 	if t, ok := errors.AsType[*enclosure.TransientError](err); ok && t.RetryAfter > 0 {
 		return workers.RetryAfter(t.RetryAfter, err)
+	}
+	if u, ok := errors.AsType[*index.Unavailable](err); ok && u.After > 0 {
+		return workers.RetryAfter(u.After, err)
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return workers.RetryAfter(fullDiskWait, fmt.Errorf("%w: make room", err))
