@@ -73,11 +73,11 @@ func decode(source json.RawMessage) (encoded, error) {
 
 // fill puts episodes into a pair that no alias names. The episodes' own
 // documents go first: only the segments of those that are taken follow, and
-// those of what they replace are removed. taken is how many were.
-func (x *Index) fill(ctx context.Context, to target, all []encoded) (taken int, err error) {
+// those of what they replace are removed.
+func (x *Index) fill(ctx context.Context, to target, all []encoded) error {
 	before, err := x.editionsOf(ctx, to.episodes, all)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	items := make([]item, len(all))
 	for i, e := range all {
@@ -85,7 +85,7 @@ func (x *Index) fill(ctx context.Context, to target, all []encoded) (taken int, 
 	}
 	results, err := x.bulk(ctx, items, Later)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	items = nil
 	for i, r := range results {
@@ -93,9 +93,8 @@ func (x *Index) fill(ctx context.Context, to target, all []encoded) (taken int, 
 		case r.overtaken():
 			continue
 		case r.fault != nil:
-			return taken, fmt.Errorf("episode %s: %w", all[i].id, r.fault)
+			return fmt.Errorf("episode %s: %w", all[i].id, r.fault)
 		}
-		taken++
 		items = append(items, to.segmentItems(all[i])...)
 		if b := before[all[i].id]; b.Edition != all[i].edition {
 			for n := range b.Segments {
@@ -105,14 +104,14 @@ func (x *Index) fill(ctx context.Context, to target, all []encoded) (taken int, 
 	}
 	results, err = x.bulk(ctx, items, Later)
 	if err != nil {
-		return taken, err
+		return err
 	}
 	for _, r := range results {
 		if r.fault != nil && r.fault.status != http.StatusNotFound {
-			return taken, r.fault
+			return r.fault
 		}
 	}
-	return taken, nil
+	return nil
 }
 
 // editionsOf reads which editions of some episodes an index holds.

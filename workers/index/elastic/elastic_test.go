@@ -3,6 +3,7 @@ package elastic
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -224,6 +225,14 @@ func TestARemovalLeavesNoWord(t *testing.T) {
 		if err != nil || len(answer.Hits.Hits) != 1 || strings.Contains(string(answer.Hits.Hits[0].Source), "edition5") {
 			t.Errorf("%v, %v", answer, err)
 		}
+		// Elasticsearch forgets the version of what was deleted; what was taken down
+		// is not deleted.
+		if err := x.perform(t.Context(), http.MethodPut, "/"+x.episodesOf(1)+"/_settings", nil, field{"index.gc_deletes": "0ms"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		late := document("e", 5, 1)
+		late.Version.Generation = 7
+		put(t, x, index.Overtaken, late)
 		// A removal that was cut short after the episode's document goes on.
 		e, err := encode(document("e", 4, 7))
 		if err != nil {
@@ -237,6 +246,27 @@ func TestARemovalLeavesNoWord(t *testing.T) {
 		}
 		if n, _ := segmentsHeld(t, x, x.writeSegments(), "e"); n != 0 {
 			t.Errorf("%d segments are left", n)
+		}
+	})
+}
+
+// As many words as a query may have, in all languages at once, are few enough
+// for a node.
+func TestTheLongestQueryIsAnswered(t *testing.T) {
+	onNodes(t, func(t *testing.T, url string) {
+		x := create(t, url)
+		d := document("e", 1, 1)
+		var words []string
+		for n := range 32 {
+			words = append(words, fmt.Sprintf("word%c%c", 'a'+n/26, 'a'+n%26))
+		}
+		d.Segments[0].Text = strings.Join(words, " ")
+		put(t, x, index.Stored, d)
+		for _, text := range []string{strings.Join(words, " "), strings.Join(words, "* ") + "*", `"` + strings.Join(words, " ") + `"`} {
+			h := find(t, x, index.Query{Text: text, Open: "<", Close: ">"}).Hits
+			if len(h) != 1 || len(h[0].Moments) != 1 || strings.Count(h[0].Moments[0].Text, "<") != 32 {
+				t.Errorf("%q: %+v", text, h)
+			}
 		}
 	})
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 
 	es "github.com/olivere/elastic/v7"
 
@@ -40,16 +42,32 @@ type held struct {
 
 func (x *Index) get(ctx context.Context, name string, id episode.ID, fields ...string) (h held, err error) {
 	err = x.call(ctx, func(ctx context.Context) error {
-		h = held{}
-		answer, err := x.client.Get().Index(name).Id(string(id)).FetchSourceContext(es.NewFetchSourceContext(true).Include(fields...)).Do(ctx)
-		if e, ok := errors.AsType[*es.Error](err); ok && e.Status == http.StatusNotFound && e.Details == nil {
-			return nil // the index is there, the document is not
-		}
+		answer, err := x.client.PerformRequest(ctx, es.PerformRequestOptions{
+			Method: http.MethodGet, Path: "/" + url.PathEscape(name) + "/_doc/" + url.PathEscape(string(id)),
+			Params: url.Values{"_source_includes": {strings.Join(fields, ",")}}, IgnoreErrors: []int{http.StatusNotFound},
+		})
 		if err != nil {
 			return err
 		}
-		h.found = answer.Found
-		return json.Unmarshal(answer.Source, &h.episodeSource)
+		// Not found is the document, or the index, or the path before both.
+		var said struct {
+			Found  *bool
+			Source episodeSource `json:"_source"`
+			Error  *es.ErrorDetails
+		}
+		err = json.Unmarshal(answer.Body, &said)
+		switch {
+		case said.Error != nil:
+			return &fault{status: answer.StatusCode, kind: said.Error.Type, reason: reason(said.Error)}
+		case said.Found == nil && answer.StatusCode == http.StatusNotFound:
+			return &fault{status: answer.StatusCode}
+		case err != nil:
+			return err
+		case said.Found == nil:
+			return errors.New("it does not say whether there is the document")
+		}
+		h = held{*said.Found, said.Source}
+		return nil
 	})
 	return h, err
 }

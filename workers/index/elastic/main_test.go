@@ -14,7 +14,12 @@ import (
 	"github.com/earshot-fm/earshot/workers/index/elastic/elastictest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(withNodes{m}) }
+func TestMain(m *testing.M) {
+	if where := os.Getenv(childVariable); where != "" {
+		os.Exit(putUntilKilled(where))
+	}
+	goleak.VerifyTestMain(withNodes{m})
+}
 
 // withNodes stops, after the tests, the nodes that they have started.
 type withNodes struct{ m *testing.M }

@@ -91,10 +91,7 @@ func (x *Index) write(ctx context.Context, e encoded, items []item) error {
 	}
 	results, err := x.bulk(ctx, items, x.options.Refresh)
 	if err != nil {
-		if f, ok := errors.AsType[*fault](err); ok && f.refusal() {
-			return &index.Refused{ID: e.id, Reason: f.Error()}
-		}
-		return err
+		return err // even a 400 is about the request then, and not the document
 	}
 	generation := ""
 	for i, r := range results {

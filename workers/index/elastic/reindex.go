@@ -52,7 +52,7 @@ func (x *Index) Rebuild(ctx context.Context, documents iter.Seq2[index.Document,
 			if len(page) == 0 {
 				return nil
 			}
-			if _, err := x.fill(ctx, to, page); err != nil {
+			if err := x.fill(ctx, to, page); err != nil {
 				return err
 			}
 			count, page = count+len(page), nil
@@ -166,7 +166,7 @@ func (x *Index) copyAfter(ctx context.Context, from, pair int, after int64, vers
 		if err != nil {
 			return count, err
 		}
-		if _, err := x.fill(ctx, to, page); err != nil {
+		if err := x.fill(ctx, to, page); err != nil {
 			return count, err
 		}
 		count += len(page)
