@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"runtime"
 	"strings"
@@ -280,6 +281,41 @@ func TestProcessesOnOneBucketAgree(t *testing.T) {
 			}
 		})
 	}
+}
+
+// S3 answers one of two conditional writes at once with a conflict.
+func TestAConflictThatTheOtherWonIsNoError(t *testing.T) {
+	key, first := sum("key"), sum("first")
+	other := func() {}
+	bucket, err := blob.OpenBucket(t.Context(), buckettest.S3(t, func(store http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("If-None-Match") != "*" {
+				store.ServeHTTP(w, r)
+				return
+			}
+			other()
+			w.Header().Set("Content-Type", "application/xml")
+			w.WriteHeader(http.StatusConflict)
+			io.WriteString(w, "<Error><Code>ConditionalRequestConflict</Code><Message>at once</Message></Error>")
+		})
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bucket.Close()
+	s := New(bucket, t.TempDir())
+	put(t, s, "first")
+	second := put(t, s, "second")
+	if _, err := s.Bind(t.Context(), key, second, false); err == nil || !strings.Contains(err.Error(), "ConditionalRequestConflict") {
+		t.Errorf("a conflict that nobody has won: %v", err)
+	}
+	other = func() {
+		name, _ := objectName("keys", key)
+		if err := bucket.WriteAll(context.WithoutCancel(t.Context()), name, []byte(first), nil); err != nil {
+			t.Error(err)
+		}
+	}
+	equal(t, "bound", bind(t, s, key, second, false), first)
 }
 
 // A hundred megabytes go in and out without being held in memory.
