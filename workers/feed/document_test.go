@@ -157,6 +157,40 @@ func TestWhatIsNoFeedOrTooMuchOfOneIsRefused(t *testing.T) {
 	}
 }
 
+// The parser calls itself for each element in another: 30 MB of them would end
+// the process, which nothing can recover from.
+func TestADeepDocumentIsRefused(t *testing.T) {
+	const most = 30 << 20
+	for _, before := range []string{"", "\ufeff", "\x01 \n", "<?xml version='1.0'?><!-- < -->"} {
+		for _, root := range []string{rss()[:strings.Index(rss(), "<title>")], rss()[:strings.Index(rss(), "<title>")] + "<item>", `<feed xmlns="http://www.w3.org/2005/Atom"><entry>`} {
+			for _, tag := range []string{"<podcast:a>", "<itunes:category>", "<a b='>'>"} {
+				body := before + root + strings.Repeat(tag, most/len(tag))
+				if before != "" {
+					body = before + root + strings.Repeat(tag, 300)
+				}
+				if _, err := Parse(feedURL, strings.NewReader(body), 10); err == nil || !strings.Contains(err.Error(), "more than 256 elements in one another") {
+					t.Errorf("%q %q: %v", before, tag, err)
+				}
+			}
+		}
+	}
+	var prefixes strings.Builder
+	for n := range 300 {
+		fmt.Fprintf(&prefixes, ` xmlns:p%d="urn:%d"`, n, n)
+	}
+	if _, err := Parse(feedURL, strings.NewReader("<rss"+prefixes.String()+"><channel/></rss>"), 10); err == nil || !strings.Contains(err.Error(), "namespaces") {
+		t.Errorf("%v", err)
+	}
+	// What is not deep, however it looks.
+	flat := rss(item(audio, "<description><![CDATA["+strings.Repeat("<div><br>", 5000)+"]]></description>"), strings.Repeat("<x:y/><z></z><!-- <a> -->", 5000))
+	if p, err := Parse(feedURL, strings.NewReader(flat), 10); err != nil || len(p.Items) != 1 {
+		t.Errorf("%v", err)
+	}
+	if p, err := Parse(feedURL, strings.NewReader(`{"version":"https://jsonfeed.org/version/1.1","items":[{"id":"1","content_html":"`+strings.Repeat("<p><br>", 1000)+`","attachments":[{"url":"https://x.org/1.mp3","mime_type":"audio/mpeg"}]}]}`), 10); err != nil || len(p.Items) != 1 {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestALargeFeedIsRead(t *testing.T) {
 	var whole strings.Builder
 	whole.WriteString(strings.TrimSuffix(rss(), "</channel></rss>"))

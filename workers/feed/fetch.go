@@ -214,7 +214,11 @@ func (b *bounded) Read(dst []byte) (int, error) {
 			return 0, b.err
 		}
 	}
-	n, err := b.r.Read(dst[:min(int64(len(dst)), b.left+1)])
+	most := min(int64(len(dst)), b.left+1)
+	if !b.holds {
+		most = min(most, b.small+1)
+	}
+	n, err := b.r.Read(dst[:most])
 	b.left -= int64(n)
 	b.small -= int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
