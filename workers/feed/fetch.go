@@ -127,7 +127,7 @@ func (p *Poller) ask(ctx context.Context, at *url.URL, etag, lastModified string
 
 // take reads and closes an answer that is no redirect.
 func (p *Poller) take(ctx context.Context, response *http.Response, at string, who identity) (a answer, err error) {
-	body := &bounded{r: response.Body, left: p.options.MaxBytes, small: largeFeed, large: p.large, stop: ctx.Done()}
+	body := &bounded{r: response.Body, left: p.options.MaxBytes, small: p.small, large: p.large, stop: ctx.Done()}
 	defer body.release()
 	defer func() { err = errors.Join(err, response.Body.Close()) }()
 	header := response.Header
