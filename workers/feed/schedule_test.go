@@ -164,7 +164,7 @@ func inUse() int64 {
 // BenchmarkSchedule asks each of 100,000 feeds on 20,000 hosts, half of them on
 // five hubs, again and again.
 func BenchmarkSchedule(b *testing.B) {
-	const feeds = 20_000
+	const feeds = 100_000
 	s := newSchedule(1, time.Millisecond)
 	now := start
 	for i := range feeds {
