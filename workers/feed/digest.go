@@ -27,7 +27,7 @@ func (p *Poller) digest(ctx context.Context, c *cursor, a answer, now time.Time,
 		c.withdrawAll(now)
 		sum.Passed = 1
 	case reason != "":
-		p.options.Log.Info("a feed is passed over", "podcast", podcast.GUID, "reason", reason)
+		p.options.Log.Warn("a feed is passed over", "podcast", podcast.GUID, "reason", reason)
 		sum.Passed = 1
 	default:
 		sum.Skipped = podcast.Skipped

@@ -3,15 +3,18 @@ package feed
 import (
 	"bufio"
 	"bytes"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/mmcdole/gofeed"
 	gofeedrss "github.com/mmcdole/gofeed/rss"
+	"golang.org/x/net/html/charset"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 )
@@ -36,16 +39,20 @@ func readDocument(body io.Reader) (document, error) {
 	if err != nil {
 		return document{}, err
 	}
-	head, err := r.Peek(512)
-	if err != nil && !errors.Is(err, io.EOF) {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return document{}, err
+	}
+	text = slices.DeleteFunc(text, isControl) // as gofeed does, so that both read the same
+	if err := checkShape(text); err != nil {
 		return document{}, err
 	}
 	keep := &keepRSS{}
 	parser := gofeed.NewParser()
 	parser.RSSTranslator = keep
-	f, err := parser.Parse(r)
+	f, err := parser.Parse(bytes.NewReader(text))
 	if errors.Is(err, gofeed.ErrFeedTypeNotDetected) {
-		return document{}, errors.New(noFeed(head))
+		return document{}, errors.New(noFeed(text[:min(len(text), 512)]))
 	}
 	if err != nil {
 		return document{}, err
@@ -53,6 +60,53 @@ func readDocument(body io.Reader) (document, error) {
 	d := document{Feed: f}
 	keep.hints(&d)
 	return d, nil
+}
+
+// Elements in one another, and prefixes of namespaces: far more than feeds have.
+// gofeed calls itself for each element within another, so that a deep document
+// would end the process, and copies all prefixes wherever one is added.
+const (
+	maxDepth    = 256
+	maxPrefixes = 256
+)
+
+func isControl(b byte) bool { return b < 0x20 && b != '\t' && b != '\n' && b != '\r' }
+
+// checkShape reads XML as gofeed will, and refuses what would harm it. What is
+// not well formed is left to gofeed to refuse.
+func checkShape(text []byte) error {
+	// gofeed's rule for what is JSON.
+	const before = " \t\r\n\xfe\xff\xef\xbb\xbf"
+	first := slices.IndexFunc(text, func(b byte) bool { return strings.IndexByte(before, b) < 0 })
+	if first >= 0 && text[first] == '{' {
+		return nil
+	}
+	d := xml.NewDecoder(bytes.NewReader(text))
+	d.Strict = false
+	d.CharsetReader = charset.NewReaderLabel
+	depth, prefixes := 0, map[string]bool{}
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return nil
+		}
+		switch t := token.(type) {
+		case xml.StartElement:
+			for _, a := range t.Attr {
+				if a.Name.Space == "xmlns" {
+					prefixes[a.Name.Local] = true
+				}
+			}
+			if depth++; depth > maxDepth {
+				return fmt.Errorf("more than %d elements in one another", maxDepth)
+			}
+			if len(prefixes) > maxPrefixes {
+				return fmt.Errorf("more than %d namespaces", maxPrefixes)
+			}
+		case xml.EndElement:
+			depth--
+		}
+	}
 }
 
 // noFeed says what was there instead of a feed.

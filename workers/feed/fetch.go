@@ -127,7 +127,7 @@ func (p *Poller) ask(ctx context.Context, at *url.URL, etag, lastModified string
 
 // take reads and closes an answer that is no redirect.
 func (p *Poller) take(ctx context.Context, response *http.Response, at string, who identity) (a answer, err error) {
-	body := &bounded{r: response.Body, left: p.options.MaxBytes, small: largeFeed, large: p.large, stop: ctx.Done()}
+	body := &bounded{r: response.Body, left: p.options.MaxBytes, small: p.small, large: p.large, stop: ctx.Done()}
 	defer body.release()
 	defer func() { err = errors.Join(err, response.Body.Close()) }()
 	header := response.Header
@@ -214,7 +214,11 @@ func (b *bounded) Read(dst []byte) (int, error) {
 			return 0, b.err
 		}
 	}
-	n, err := b.r.Read(dst[:min(int64(len(dst)), b.left+1)])
+	most := min(int64(len(dst)), b.left+1)
+	if !b.holds {
+		most = min(most, b.small+1)
+	}
+	n, err := b.r.Read(dst[:most])
 	b.left -= int64(n)
 	b.small -= int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -108,6 +108,7 @@ type Poller struct {
 	// transport, since an http.Client's errors show addresses and it reads
 	// redirects before it is asked whether to follow.
 	transport http.RoundTripper
+	small     int64         // bytes up to which a feed is not large
 	large     chan struct{} // has room for one large feed
 	cursors   Cursors
 	publish   Publish
@@ -119,7 +120,7 @@ type Poller struct {
 // URL, is named twice, or whose secret cannot be had, is an error.
 func New(feeds []Source, client *http.Client, cursors Cursors, publish Publish, o Options) (*Poller, error) {
 	o.complete()
-	p := &Poller{byName: make(map[string]int, len(feeds)), transport: client.Transport, large: make(chan struct{}, 1), cursors: cursors, publish: publish, options: o}
+	p := &Poller{byName: make(map[string]int, len(feeds)), transport: client.Transport, small: largeFeed, large: make(chan struct{}, 1), cursors: cursors, publish: publish, options: o}
 	if p.transport == nil {
 		p.transport = http.DefaultTransport
 	}

@@ -1,8 +1,14 @@
 package feed
 
 import (
+	"context"
 	"fmt"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -102,6 +108,57 @@ func TestAHubStarvesNobody(t *testing.T) {
 	if len(names) != 51 || names["hub"] != 1 {
 		t.Errorf("%d hosts began at once, the hub with %d", len(names), names["hub"])
 	}
+}
+
+// Feeds that wait take neither goroutines nor much memory.
+func TestManyFeedsWaitCheaply(t *testing.T) {
+	const feeds = 20_000
+	addresses := make([]string, feeds)
+	for i := range addresses {
+		addresses[i] = fmt.Sprintf("https://feeds%d.example.org/podcasts/%d/rss", i%5000, i)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		transport := roundTrip(func(*http.Request) (*http.Response, error) {
+			asked.Add(1)
+			return &http.Response{StatusCode: http.StatusNotModified, Body: http.NoBody}, nil
+		})
+		before, goroutines := inUse(), runtime.NumGoroutine()
+		p, err := New(Public(addresses...), &http.Client{Transport: transport}, &MemoryCursors{}, (&inbox{}).publish, Options{Random: at(0.5)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() {
+			if err := p.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		<-time.After(2 * time.Minute) // their time is after 2.5 min
+		synctest.Wait()
+		if n := runtime.NumGoroutine() - goroutines; n > 3 {
+			t.Errorf("%d goroutines while all wait", n)
+		}
+		bytes := (inUse() - before) / feeds
+		if bytes > 600 {
+			t.Errorf("%d bytes a feed that waits", bytes)
+		}
+		t.Logf("%d bytes a feed that waits", bytes)
+		<-time.After(10 * time.Minute)
+		cancel()
+		run.Wait()
+		if n := asked.Load(); n < feeds {
+			t.Errorf("%d of %d feeds were asked", n, feeds)
+		}
+	})
+}
+
+func inUse() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // BenchmarkSchedule asks each of 100,000 feeds on 20,000 hosts, half of them on

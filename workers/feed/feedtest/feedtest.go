@@ -106,8 +106,7 @@ func atOnce(t *testing.T, view func() feed.Cursors) {
 	const savers, rounds = 6, 5
 	for round := range rounds {
 		name, winners := fmt.Sprintf("f%d", round%2), make([]bool, savers)
-		var was []byte
-		was = load(t, view(), name)
+		was := load(t, view(), name)
 		var all sync.WaitGroup
 		for i := range savers {
 			c := view()
