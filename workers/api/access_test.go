@@ -106,7 +106,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 				t.Error("the log has a token")
 			}
 			if c.write != 200 {
-				r.log.await(t, "level=WARN", "api: refused", "remote=127.0.0.1:", "method=Submit")
+				r.log.await(t, "level=WARN", "api: refused", "method=Submit", "remote=127.0.0.1:", "why=")
 			}
 		})
 	}

@@ -72,6 +72,7 @@ func (p *places) takeAll() {
 // call is one request on its way, for the log and the metrics.
 type call struct {
 	caller   string       // the token's name
+	refused  string       // why, where it was not admitted
 	allowed  func() error // still; nil: for ever
 	code     string       // how it ended, where the handler was reached
 	episode  episode.ID
@@ -135,7 +136,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err.Code() == connect.CodeUnauthenticated {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
-		f.options.Log.WarnContext(r.Context(), "api: refused", "remote", r.RemoteAddr, "method", method(r), "caller", c.caller, "code", err.Code().String(), "why", err.Message())
+		c.refused = err.Message()
 		refuse(err)
 		return
 	}
@@ -237,11 +238,17 @@ func (f *front) record(r *http.Request, k kind, c *call, status int, took time.D
 	if k != watching {
 		f.metrics.seconds.WithLabelValues(name).Observe(took.Seconds())
 	}
-	level := slog.LevelInfo
-	if k == probing {
+	level, text := slog.LevelInfo, "api: call"
+	switch {
+	case c.refused != "":
+		level, text = slog.LevelWarn, "api: refused"
+	case k == probing:
 		level = slog.LevelDebug
 	}
 	attributes := []slog.Attr{slog.String("method", name), slog.String("code", c.code), slog.Duration("took", took), slog.String("remote", r.RemoteAddr)}
+	if c.refused != "" {
+		attributes = append(attributes, slog.String("why", c.refused))
+	}
 	if c.caller != "" {
 		attributes = append(attributes, slog.String("caller", c.caller))
 	}
@@ -251,7 +258,7 @@ func (f *front) record(r *http.Request, k kind, c *call, status int, took time.D
 	if c.revision != 0 {
 		attributes = append(attributes, slog.Int64("revision", int64(c.revision)))
 	}
-	f.options.Log.LogAttrs(r.Context(), level, "api: call", attributes...)
+	f.options.Log.LogAttrs(r.Context(), level, text, attributes...)
 }
 
 // recorder notes how a call that reached its handler ended.

@@ -137,6 +137,22 @@ func TestClientsThatStallAreLetGo(t *testing.T) {
 	fmt.Fprintf(conn, head, "Submit", 100, `{"event":`)
 	r.log.await(t, "api: call", "method=Submit", "code=unread")
 
+	half, rest := io.Pipe()
+	sent := make(chan error)
+	go func() {
+		w, err := r.http(2).Post(r.url()+apiv1connect.EarshotRemoveProcedure, "application/json", half)
+		if err == nil {
+			err = w.Body.Close()
+		}
+		sent <- err
+	}()
+	fmt.Fprint(rest, `{"id":`)
+	r.log.await(t, "api: call", "method=Remove", "code=unread")
+	rest.Close()
+	if err := <-sent; err != nil {
+		t.Log("the client saw", err) // or an answer: both end the call
+	}
+
 	deaf, err := net.Dial("tcp", r.address)
 	if err != nil {
 		t.Fatal(err)

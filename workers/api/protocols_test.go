@@ -6,8 +6,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -208,6 +210,29 @@ func TestPlainJSONOverHTTP(t *testing.T) {
 	}
 	if status, _ := r.post(apiv1connect.EarshotSubmitProcedure, "{}", "Content-Type", "text/plain"); status != http.StatusUnsupportedMediaType {
 		t.Errorf("text/plain: %d", status)
+	}
+}
+
+// The examples of docs/api.md that need no tool but curl.
+func TestTheExamplesOfThePageWork(t *testing.T) {
+	page, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, Options{})
+	r.index.hold(version(1, 1), nil)
+	posts := regexp.MustCompile(`(?m)^curl (?:\$A|localhost:8480)/(\S+) -H 'Content-Type: application/json' -d '(.*)'$`).FindAllStringSubmatch(string(page), -1)
+	for _, p := range posts {
+		procedure := "/" + p[1]
+		if !strings.Contains(p[1], "/") {
+			procedure = "/" + apiv1connect.EarshotName + procedure
+		}
+		if status, answer := r.post(procedure, p[2]); status != http.StatusOK {
+			t.Errorf("%s: %d %s", p[0], status, answer)
+		}
+	}
+	if len(posts) != 4 || len(r.inbox.events) != 1 || len(r.inbox.removals) != 1 {
+		t.Errorf("%d examples, %d submitted, %d removed", len(posts), len(r.inbox.events), len(r.inbox.removals))
 	}
 }
 
