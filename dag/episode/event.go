@@ -116,6 +116,10 @@ type Control struct {
 	Targets []string `json:"targets,omitzero"` // nodes wanted, with what they need; nil: all, empty: none
 	Force   []string `json:"force,omitzero"`   // nodes to run although their artifact exists
 	Ping    bool     `json:"ping,omitempty"`   // only report what would run
+
+	// Recipients are the workers, by name, that the event is for; the others pass
+	// it by. nil: all.
+	Recipients []string `json:"recipients,omitzero"`
 }
 
 // Enclosure is the audio file the feed points at.
