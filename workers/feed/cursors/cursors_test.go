@@ -1,6 +1,7 @@
 package cursors
 
 import (
+	"io"
 	"io/fs"
 	"net/http/httptest"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fsouza/fake-gcs-server/fakestorage"
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"go.uber.org/goleak"
@@ -54,6 +56,25 @@ func s3(t *testing.T) (address string) {
 	return "s3://cursors?region=us-east-1&use_path_style=true&disable_https=true&endpoint=" + server.URL
 }
 
+// gcs starts a server that speaks Cloud Storage's protocol.
+func gcs(t *testing.T) (address string) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	host := server.Listener.Addr().String()
+	// Downloads are answered under the public host alone.
+	fake, err := fakestorage.NewServerWithOptions(fakestorage.Options{NoListener: true, Writer: io.Discard, PublicHost: host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Stop)
+	fake.CreateBucketWithOpts(fakestorage.CreateBucketOpts{Name: "cursors"})
+	server.Config.Handler = fake.HTTPHandler()
+	server.Start()
+	t.Cleanup(server.Close)
+	t.Setenv("STORAGE_EMULATOR_HOST", host)
+	return "gs://cursors?anonymous=true"
+}
+
 func TestConformance(t *testing.T) {
 	t.Run("folder", func(t *testing.T) {
 		feedtest.Run(t, func(t *testing.T) func() feed.Cursors {
@@ -65,6 +86,12 @@ func TestConformance(t *testing.T) {
 		feedtest.Run(t, func(t *testing.T) func() feed.Cursors {
 			s := open(t, "mem://")
 			return func() feed.Cursors { return New(s) }
+		})
+	})
+	t.Run("Cloud Storage", func(t *testing.T) {
+		feedtest.Run(t, func(t *testing.T) func() feed.Cursors {
+			address := gcs(t)
+			return func() feed.Cursors { return New(open(t, address)) }
 		})
 	})
 	t.Run("S3", func(t *testing.T) {
