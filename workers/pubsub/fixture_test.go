@@ -41,12 +41,15 @@ type script struct {
 	errors []error
 	always error
 	calls  int
+	called func(calls int)
 }
 
 func (s *script) React(any) (bool, any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls++
+	if s.calls++; s.called != nil {
+		s.called(s.calls)
+	}
 	if s.always != nil {
 		return true, nil, s.always
 	}
