@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers"
@@ -221,6 +223,48 @@ func TestMessagesThatPubSubGaveUpOnAreLetters(t *testing.T) {
 			return done()
 		})
 		next(t, got)
+	}
+}
+
+// The subscription's own policy is the last net: what no worker comes to an end
+// with is taken away by Pub/Sub, and can be looked at and replayed all the same.
+func TestTheLastNet(t *testing.T) {
+	address := emulated(t)
+	if address == "" {
+		return // the in-memory server does not say where a message comes from
+	}
+	c := open(t, address, Options{})
+	policy := &pubsubpb.DeadLetterPolicy{DeadLetterTopic: c.topic(c.options.Names.DeadLetters), MaxDeliveryAttempts: 5}
+	_, err := c.subs.UpdateSubscription(t.Context(), &pubsubpb.UpdateSubscriptionRequest{
+		Subscription: &pubsubpb.Subscription{Name: c.Live().subscription, DeadLetterPolicy: policy},
+		UpdateMask:   &fieldmaskpb.FieldMask{Paths: []string{"dead_letter_policy", "retry_policy"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, c, event(1))
+	handled := make(chan struct{}, 10)
+	stop := receive(t, c.Live(), 1, func(context.Context, workers.Delivery) workers.Verdict {
+		handled <- struct{}{}
+		return workers.Verdict{Kind: workers.Release}
+	})
+	for range 5 {
+		next(t, handled)
+	}
+	k := counting(c)
+	k.letters = 1
+	err = k.Sift(t.Context(), func(l workers.DeadLetter) (workers.Fate, error) {
+		if l.Reason != "never finished" || l.Event.ID != event(1).ID || l.Attempts != 5 {
+			t.Errorf("%+v", l)
+		}
+		return workers.Replay, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next(t, handled)
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
 }
 
