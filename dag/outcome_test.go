@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -221,10 +222,16 @@ func TestReportTellsTimesAndFacts(t *testing.T) {
 }
 
 func TestTheLedgerNamesWhatEachNodeMade(t *testing.T) {
-	doc := []byte(`{"report": {}, "known": {"fetch": {"node": "fetch", "hash": "ab"}, "speakers": {"node": "speakers"}}}`)
-	made, err := Made(doc)
-	if err != nil || len(made) != 1 || made["fetch"] != "ab" {
+	b := newBench(t)
+	b.run(audioGraph(b, "v1"))
+	rep := b.run(audioGraph(b, "v2"))
+	made, err := Made(b.store.pages["s"])
+	if err != nil || len(made["fetch"]) != 1 || len(made["topics"]) != 2 || !slices.Contains(made["topics"], rep.Decision("topics").Hash) {
 		t.Errorf("%v, %v", made, err)
+	}
+	known, err := Known(b.store.pages["s"])
+	if err != nil || known["topics"].Hash != rep.Decision("topics").Hash {
+		t.Errorf("%v, %v", known, err)
 	}
 	if _, err := Made([]byte("{")); err == nil {
 		t.Error("half a document was read")

@@ -7,11 +7,9 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"gocloud.dev/blob"
-	"gocloud.dev/gcerrors"
 )
 
 // Unnamed is the kind of an artifact that no ledger document names: of a run
@@ -115,20 +113,13 @@ func (n namings) kind(hash string) string {
 // named reads the ledger.
 func (s *Store) named(ctx context.Context, e Expiry) (n namings, err error) {
 	_, all := e.Keep[Unnamed]
-	err = s.each(ctx, "ledger/", func(page *blob.ListObject) error {
-		if !strings.HasSuffix(page.Key, ".json") {
-			return nil
-		}
-		doc, err := s.bucket.ReadAll(ctx, page.Key)
-		if gcerrors.Code(err) == gcerrors.NotFound {
-			return nil
-		}
+	for doc, err := range s.Pages(ctx) {
 		var kinds map[string]string
 		if err == nil {
 			kinds, err = e.Kinds(doc)
 		}
 		if err != nil {
-			return fmt.Errorf("artifact: reading %s: %w", page.Key, err)
+			return n, err
 		}
 		for hash, kind := range kinds {
 			if _, ends := e.Keep[kind]; !isSHA256(hash) || !ends && !all {
@@ -141,8 +132,7 @@ func (s *Store) named(ctx context.Context, e Expiry) (n namings, err error) {
 			}
 			n.all = append(n.all, naming{prefixOf(hash), number})
 		}
-		return nil
-	})
+	}
 	slices.SortFunc(n.all, func(a, b naming) int {
 		return cmp.Or(cmp.Compare(a.prefix, b.prefix), cmp.Compare(a.kind, b.kind))
 	})

@@ -11,13 +11,16 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	_ "modernc.org/sqlite" // the database driver
 
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers/index"
+	"github.com/earshot-fm/earshot/workers/index/tokens"
 )
 
 // schema: published is in milliseconds since 1970, null when unknown. The
@@ -95,13 +98,29 @@ func Open(ctx context.Context, path string) (*Index, error) {
 		return nil, fmt.Errorf("index: open %s: %w", path, err)
 	}
 	x.writing.SetMaxOpenConns(1)
-	if _, err := x.writing.ExecContext(ctx, schema); err != nil {
+	if err := prepare(ctx, x.writing, absolute); err != nil {
 		return nil, errors.Join(fmt.Errorf("index: open %s (is its folder there and writable?): %w", path, err), x.writing.Close())
 	}
 	if x.reading, err = sql.Open("sqlite", dsn("deferred")); err != nil {
 		return nil, errors.Join(fmt.Errorf("index: open %s: %w", path, err), x.writing.Close())
 	}
 	return x, nil
+}
+
+// prepare makes the tables, one process at a time: of several that turn a new
+// file to write-ahead logging at one instant all but one fail, whatever their
+// busy timeout.
+func prepare(ctx context.Context, db *sql.DB, path string) (err error) {
+	turn, err := os.OpenFile(path+"-open", os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, turn.Close()) }() // the lock goes with it
+	if err := syscall.Flock(int(turn.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, schema)
+	return err
 }
 
 // Close closes the file.
@@ -265,7 +284,7 @@ func insert(ctx context.Context, tx *sql.Tx, there row, d index.Document, body s
 	}
 	speech := make([]string, len(d.Segments))
 	for i, s := range d.Segments {
-		speech[i] = indexed(s.Text)
+		speech[i] = tokens.Join(s.Text)
 		num := there.num*maxSegments + int64(i)
 		if _, err := tx.ExecContext(ctx, `INSERT INTO segment(num, start_time, end_time, text) VALUES (?, ?, ?, ?)`, num, float64(s.Start), float64(s.End), s.Text); err != nil {
 			return err
@@ -275,7 +294,7 @@ func insert(ctx context.Context, tx *sql.Tx, there row, d index.Document, body s
 		}
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO episode_text(rowid, title_words, description_words, speech_words) VALUES (?, ?, ?, ?)`,
-		there.num, indexed(d.Title), indexed(d.Description), strings.Join(speech, " ")); err != nil {
+		there.num, tokens.Join(d.Title), tokens.Join(d.Description), strings.Join(speech, " ")); err != nil {
 		return err
 	}
 	if e := d.Embedding; e != nil {
@@ -289,7 +308,7 @@ func insert(ctx context.Context, tx *sql.Tx, there row, d index.Document, body s
 func insertLabels(ctx context.Context, tx *sql.Tx, num int64, d index.Document) error {
 	label := func(kind, value, code string) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO label(episode, kind, value, folded, code) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			num, kind, value, indexed(value), code)
+			num, kind, value, tokens.Join(value), code)
 		return err
 	}
 	for _, t := range d.Topics {
