@@ -76,25 +76,28 @@ func (s *sifting) pass(ctx context.Context, decide func(workers.DeadLetter) (wor
 func (s *sifting) next(ctx context.Context) ([]*pubsubpb.ReceivedMessage, error) {
 	listening, cancel := s.client.silent(ctx)
 	defer cancel()
-	for failures := 0; ; {
+	var outage error // since the last answer
+	for failures := 1; ; {
 		response, err := s.client.subs.Pull(listening, &pubsubpb.PullRequest{Subscription: s.subscription, MaxMessages: siftBatch}, once)
 		if messages := response.GetReceivedMessages(); len(messages) > 0 {
 			return messages, nil
 		}
-		idle := err == nil || status.Code(err) == codes.DeadlineExceeded || status.Code(err) == codes.Canceled
-		switch {
-		case ctx.Err() != nil:
-			return nil, fmt.Errorf("pubsub: look through the dead letters of %s: %w", s.subscription, context.Cause(ctx))
-		case !idle && (refused(err) || listening.Err() != nil): // an outage is no silence
-			return nil, fmt.Errorf("pubsub: fetch the dead letters of %s: %w", s.subscription, advised(err))
-		case listening.Err() != nil:
-			return nil, nil
-		case !idle:
-			failures++
-			pause(listening, failures)
-			if listening.Err() != nil {
-				return nil, fmt.Errorf("pubsub: fetch the dead letters of %s: %w", s.subscription, err)
+		switch code := status.Code(err); {
+		case err == nil:
+			outage, failures = nil, 1
+		case code != codes.DeadlineExceeded && code != codes.Canceled:
+			outage = fmt.Errorf("pubsub: fetch the dead letters of %s: %w", s.subscription, advised(err))
+			if refused(err) {
+				return nil, outage
 			}
+			pause(listening, failures)
+			failures++
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("pubsub: look through the dead letters of %s: %w", s.subscription, context.Cause(ctx))
+		}
+		if listening.Err() != nil {
+			return nil, outage // an outage is no silence
 		}
 	}
 }
@@ -155,7 +158,7 @@ func (s *sifting) replay(ctx context.Context, letter workers.DeadLetter) error {
 // giveBack ends the leases of what was kept. A letter for which that fails comes
 // back when its lease is over.
 func (s *sifting) giveBack(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.client.settleWithin)
 	defer cancel()
 	kept := s.keeper.all()
 	for len(kept) > 0 {
