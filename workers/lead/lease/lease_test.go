@@ -121,7 +121,7 @@ func TestALeaderThatCannotRenewStopsBeforeAnotherBegins(t *testing.T) {
 		stopA := r.lead(t, a, 4*time.Second) // it takes its time to stop, and less than it has
 		want(t, r, "a begins")
 		stopB := r.lead(t, b, 0)
-		<-time.After(time.Hour)
+		<-time.After(10 * time.Minute)
 		want(t, r, "a begins")
 		mu.Lock()
 		cut = true
@@ -268,7 +268,7 @@ func TestNoTwoWorkAtOnce(t *testing.T) {
 				c := candidate(t, &link{server: server, fault: fail, lost: fail}, Options{Identity: fmt.Sprint("replica ", i)})
 				stops = append(stops, r.lead(t, c, 5*time.Second-time.Millisecond))
 			}
-			<-time.After(20 * time.Minute)
+			<-time.After(3 * time.Minute)
 			mu.Lock()
 			well = true
 			mu.Unlock()
