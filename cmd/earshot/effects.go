@@ -148,7 +148,7 @@ var contentTypes = map[string]string{"ogg": "audio/ogg", "m4a": "audio/mp4"}
 
 func (p publishing) Publish(ctx context.Context, pub enrich.Publication) (bool, error) {
 	r := pub.Record
-	m := origin.Manifest{ID: r.Episode.ID, Version: r.Episode.Version(), Podcast: r.Episode.Podcast, Title: r.Episode.Title, Preview: r.Preview}
+	m := origin.Manifest{ID: r.Episode.ID, Version: r.Episode.Version(), Podcast: r.Episode.Podcast, Title: r.Episode.Title, Explicit: r.Episode.Explicit, Preview: r.Preview}
 	if r.Language != nil {
 		m.Language = r.Language.Code
 	}
