@@ -35,7 +35,7 @@ func (s *streamer) poll(ctx context.Context, feeds []string, once bool, aside fu
 	}
 	var leader lead.Leader = lead.NewFile(filepath.Join(s.state, "poller.lock"), 0)
 	if c.Feeds.Leader.Lease != "" {
-		if leader, err = lease.InCluster(lease.Options{Namespace: c.Feeds.Leader.Namespace, Name: c.Feeds.Leader.Lease, Log: s.log}); err != nil {
+		if leader, err = lease.Connect(lease.Options{Namespace: c.Feeds.Leader.Namespace, Name: c.Feeds.Leader.Lease, Log: s.log}); err != nil {
 			return exit(exitUsage, fmt.Errorf("config: feeds.leader: %w", err))
 		}
 	}
