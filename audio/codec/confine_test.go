@@ -90,7 +90,7 @@ func TestAChildReachesNothingButWhatItIsGiven(t *testing.T) {
 	by := map[string]string{
 		"read /etc/passwd": "Landlock files", "list the root folder": "Landlock files", "write a file": "Landlock files",
 		"read its parent's environment": "Landlock files", "see the environment": "rlimits", "read an inherited file": "rlimits",
-		"raise its limits": "no capabilities",
+		"raise its limits": "no capabilities", "hold a capability": "no capabilities",
 	}
 	for what, did := range could {
 		if mechanism := cmp.Or(by[what], "seccomp"); did && strings.Contains(active, mechanism) {
