@@ -143,6 +143,9 @@ func openFFmpeg(ctx context.Context, ffmpeg, path string, format Format, start i
 	growPipe(s.pipe)
 	s.out = bufio.NewReaderSize(s.pipe, 4096)
 	enc, _, err := readWAVHeader(s.out)
+	if err == nil && (!enc.float || enc.bytes != 4) {
+		err = errors.New("its samples are not what it was asked for")
+	}
 	if err != nil {
 		s.finish(ctx)
 		if s.over == nil || errors.Is(s.over, io.EOF) {
