@@ -45,8 +45,8 @@ func (e *TransientError) Error() string {
 
 func (e *TransientError) Unwrap() error { return e.Err }
 
-// Redact shows a URL without what may be secret in it: user, password, query
-// and fragment. What is no URL is not shown at all.
+// Redact shows a URL without what may be secret in it: of a private feed, user,
+// password, query and path alike. What is no URL is not shown at all.
 func Redact(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -56,8 +56,23 @@ func Redact(raw string) string {
 }
 
 func redact(u *url.URL) string {
-	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
-	return shown.String()
+	var shown string
+	switch {
+	case u.Host != "":
+		shown = u.Scheme + "://" + u.Host
+	case u.Scheme != "":
+		shown = u.Scheme + ":"
+	}
+	if u.Path == "" && u.Opaque == "" {
+		return shown
+	}
+	if u.Path == "/" {
+		return shown + "/"
+	}
+	if u.Host != "" {
+		shown += "/"
+	}
+	return shown + "…"
 }
 
 // bare takes the URL that net/http puts around its errors off again, since it

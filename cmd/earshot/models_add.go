@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,7 +19,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/earshot-fm/earshot/audio/enclosure"
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/public"
 )
@@ -295,10 +295,14 @@ func fileSum(file string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// shown is an address without what may be secret in it.
+// shown is an address without what may be secret in it. A model's path is not.
 func shown(from string) string {
-	if strings.Contains(from, "://") {
-		return enclosure.Redact(from)
+	if !strings.Contains(from, "://") {
+		return from
 	}
-	return from
+	u, err := url.Parse(from)
+	if err != nil {
+		return "(a malformed URL)"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
