@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"regexp"
 	"slices"
+	"strings"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
@@ -122,12 +125,21 @@ func (o *Origin) enter(ctx context.Context, id episode.ID, objects []Object) err
 	})
 }
 
+// objectForm is ObjectName's: a takedown deletes what the list names, whoever
+// wrote it.
+var objectForm = regexp.MustCompile(`^previews/v1/[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]*$`)
+
 func parseLedger(body []byte) (names []string, err error) {
 	if body == nil {
 		return nil, nil
 	}
 	if err := json.Unmarshal(body, &names); err != nil {
 		return nil, fmt.Errorf("the list of objects at the origin is unreadable: %w", err)
+	}
+	for _, name := range names {
+		if !objectForm.MatchString(name) || name != ObjectName(hashOf(name), strings.TrimPrefix(path.Ext(name), ".")) {
+			return nil, fmt.Errorf("the list of objects at the origin names %q, which is no object of a preview; take it off the list", name)
+		}
 	}
 	slices.Sort(names)
 	return names, nil
