@@ -77,6 +77,13 @@ func TestTheAddressThatIsCheckedIsTheOneThatIsDialled(t *testing.T) {
 	}
 }
 
+func TestAPortThatIsNoneIsNotTriedAgain(t *testing.T) {
+	for _, port := range []string{"0", "65536", "99999", "18446744073709551617"} {
+		_, _, err := fetch(t, Options{}, "http://192.0.2.1:"+port+"/")
+		wantRejection(t, err, BadURL)
+	}
+}
+
 // Credentials of the feed's address stay with its server.
 func TestCredentialsDoNotFollowRedirects(t *testing.T) {
 	var other http.Header

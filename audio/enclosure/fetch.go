@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -167,6 +168,9 @@ func checkURL(raw string) (*url.URL, error) {
 		return nil, &audio.Rejection{Code: BadURL, Detail: fmt.Sprintf("enclosure: the URL's scheme is %.20q; http and https are possible", u.Scheme)}
 	case u.Hostname() == "":
 		return nil, &audio.Rejection{Code: BadURL, Detail: "enclosure: the URL names no host"}
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || port == 0) {
+		return nil, &audio.Rejection{Code: BadURL, Detail: fmt.Sprintf("enclosure: %s has no port that there is", redact(u))}
 	}
 	return u, nil
 }
