@@ -32,7 +32,7 @@ type fetching struct {
 func (f fetching) Fetch(ctx context.Context, address, path string, progress func(done, total int64)) error {
 	if u, err := url.Parse(address); err == nil && u.Scheme == "file" {
 		if !f.localFiles {
-			return dag.Reject("bad-url", fmt.Errorf("%s: local files are not taken from events, unless fetch.local_files is set (stream --local-files)", address))
+			return dag.Reject("bad-url", fmt.Errorf("%s: local files are not taken from events, unless fetch.local_files is set (stream --local-files)", episode.Redact(address)))
 		}
 		file, err := f.fetcher.Local(ctx, u.Path)
 		if err != nil {

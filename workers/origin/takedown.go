@@ -7,7 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"path"
+	"regexp"
 	"slices"
+	"strings"
 
 	"gocloud.dev/gcerrors"
 
@@ -36,9 +39,18 @@ func parseLedger(body []byte) (l ledger, err error) {
 	if err := json.Unmarshal(body, into); err != nil {
 		return ledger{}, fmt.Errorf("the list of objects at the origin is unreadable: %w", err)
 	}
+	for _, name := range l.Objects {
+		if !objectForm.MatchString(name) || name != ObjectName(hashOf(name), strings.TrimPrefix(path.Ext(name), ".")) {
+			return ledger{}, fmt.Errorf("the list of objects at the origin names %q, which is no object of a preview; take it off the list", name)
+		}
+	}
 	slices.Sort(l.Objects)
 	return l, nil
 }
+
+// objectForm is ObjectName's: a takedown deletes what the list names, whoever
+// wrote it.
+var objectForm = regexp.MustCompile(`^previews/v1/[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]*$`)
 
 // enter adds the objects to the episode's ledger before they are written.
 func (o *Origin) enter(ctx context.Context, id episode.ID, objects []Object) error {
