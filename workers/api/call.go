@@ -131,7 +131,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(later(connect.CodeResourceExhausted, "too many calls at once; try again"))
 		return
 	}
-	r.Body = out.receive(r.Body)
+	body := out.receive(r.Body)
 	if err := f.admit(r, k, c); err != nil {
 		if err.Code() == connect.CodeUnauthenticated {
 			w.Header().Set("WWW-Authenticate", "Bearer")
@@ -146,7 +146,11 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel = context.WithTimeout(ctx, f.options.Timeout)
 		defer cancel()
 	}
-	f.mux.ServeHTTP(out, r.WithContext(ctx))
+	// A copy: what the server sees in its own request's body decides whether the
+	// connection can serve another.
+	admitted := r.WithContext(ctx)
+	admitted.Body = body
+	f.mux.ServeHTTP(out, admitted)
 }
 
 // admit says whether the request may be served, before any of it is read. Off
