@@ -203,3 +203,18 @@ func TestARemovalIsItsOwnWork(t *testing.T) {
 		t.Errorf("a removal without a revision: %v", got)
 	}
 }
+
+func TestATakedownIsTriedUntilItIsDone(t *testing.T) {
+	tries := 0
+	remove := func(context.Context, Delivery) (Outcome, error) {
+		if tries++; tries < 40 {
+			return "", errors.New("the CDN is away")
+		}
+		return Removed, nil
+	}
+	o := Options{Remove: remove, MaxFailures: 3, MaxDeliveries: 10, Backoff: Backoff{First: time.Nanosecond, Longest: time.Nanosecond}}
+	got := verdictsOf(t, nil, o, takedown(3))
+	if last := got[len(got)-1]; len(got) != 40 || last.Outcome != Removed {
+		t.Errorf("%d verdicts, the last %v", len(got), last)
+	}
+}

@@ -180,7 +180,9 @@ func (w *Worker) handle(ctx, working context.Context, stop context.CancelCauseFu
 }
 
 func (w *Worker) decide(ctx context.Context, stop context.CancelCauseFunc, d Delivery) Verdict {
-	if d.Attempt > w.options.MaxDeliveries {
+	// A takedown is tried until it is done: nobody may look at dead letters soon.
+	endless := d.Removal != nil && d.Malformed == nil
+	if d.Attempt > w.options.MaxDeliveries && !endless {
 		return Verdict{Kind: Reject, Reason: "never finished",
 			Err: fmt.Errorf("delivered %d times and no worker came to an end with it; it may be what takes them down", d.Attempt-1)}
 	}
@@ -214,7 +216,7 @@ func (w *Worker) decide(ctx context.Context, stop context.CancelCauseFunc, d Del
 		return verdict
 	}
 	failures := d.Failures + 1
-	if failures >= w.options.MaxFailures {
+	if failures >= w.options.MaxFailures && !endless {
 		return Verdict{Kind: Reject, Reason: "failed too often",
 			Err: fmt.Errorf("failed %d times, the last time with: %w", failures, err)}
 	}

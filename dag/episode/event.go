@@ -2,6 +2,7 @@ package episode
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -33,8 +34,24 @@ type Event struct {
 	Chapters    *Link       `json:"chapters,omitempty"`    // the publisher's own
 	Priority    Priority    `json:"priority,omitempty"`    // empty: Live
 	FirstSeen   time.Time   `json:"first_seen,omitzero"`   // when the source first saw this revision
-	Private     bool        `json:"private,omitempty"`     // of a private feed: its addresses are secrets
 	Control     Control     `json:"control,omitzero"`
+
+	// Private says that the addresses are only for one subscriber: they may be
+	// asked, and not be written where others read. ShownEnclosure is what may.
+	Private bool `json:"private,omitempty"`
+}
+
+// ShownEnclosure is the enclosure's address as it may be written to records,
+// indexes and logs: of a private feed the server alone, since paths can be
+// secrets too; without user, password and query where it has a user.
+func (e *Event) ShownEnclosure() string {
+	switch u, err := url.Parse(e.Enclosure.URL); {
+	case e.Private && err == nil && u.Host != "":
+		return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}).String()
+	case e.Private || err == nil && u.User != nil:
+		return Redact(e.Enclosure.URL)
+	}
+	return e.Enclosure.URL
 }
 
 // Check reports the first field that makes the event impossible to work on, as

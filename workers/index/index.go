@@ -8,14 +8,10 @@ package index
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/earshot-fm/earshot/dag/episode"
 )
-
-// ErrNotFound says that the index never held the episode.
-var ErrNotFound = errors.New("index: no such episode")
 
 // Result is what a Put or Remove did.
 type Result string
@@ -31,11 +27,13 @@ const (
 
 // Index holds episodes for search. Its methods may be called from many
 // goroutines and, for drivers that share storage, many processes. When a
-// method returns, what it did is durable and visible to Get and Search.
+// method returns, what it did is durable and visible to Get and Search. A
+// driver whose index is elsewhere returns an *Unavailable when it got no answer.
 type Index interface {
 	// Put stores d unless what is there is newer: a later version, or a removal
 	// of the same revision or a later one. All of the older version goes,
-	// segments too; nobody sees a mixture.
+	// segments too; nobody sees a mixture. It returns a *Refused for a document
+	// that the index can never take.
 	Put(ctx context.Context, d Document) (Result, error)
 
 	// Get returns the episode as it was put, or Entry{Removed: true} with the
@@ -63,6 +61,7 @@ type Document struct {
 	PublishedAt time.Time            `json:"published_at,omitzero"`
 	Duration    episode.Seconds      `json:"duration"`
 	Language    string               `json:"language,omitempty"` // BCP 47, as heard
+	Explicit    *bool                `json:"explicit,omitempty"` // nil: its publisher does not say
 	Topics      []episode.Topic      `json:"topics,omitempty"`
 	SoundEvents []episode.SoundEvent `json:"sound_events,omitempty"`
 	Chapters    []episode.Chapter    `json:"chapters,omitempty"`
@@ -93,6 +92,7 @@ func FromRecord(r *episode.Record) Document {
 		Description: r.Episode.Description,
 		PublishedAt: r.Episode.PublishedAt.UTC(),
 		Duration:    r.Episode.Duration,
+		Explicit:    r.Episode.Explicit,
 		Topics:      r.Topics,
 		SoundEvents: r.SoundEvents,
 		Chapters:    r.Chapters,

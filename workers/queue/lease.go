@@ -23,9 +23,9 @@ type lease struct {
 func (q *Queue) lease(ctx context.Context) (*lease, error) {
 	q.mu.Lock()
 	q.leases++
-	order := "backlog, seq"
+	order := "lane, seq"
 	if q.leases%q.options.BacklogTurn == 0 {
-		order = "backlog DESC, seq"
+		order = "lane >= 0, lane DESC, seq" // removals still go first
 	}
 	q.mu.Unlock()
 

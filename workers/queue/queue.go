@@ -69,7 +69,7 @@ const schema = `
 CREATE TABLE IF NOT EXISTS event (
   seq        INTEGER PRIMARY KEY AUTOINCREMENT,
   dedupe     TEXT UNIQUE,
-  backlog    INTEGER NOT NULL,
+  lane       INTEGER NOT NULL,
   body       TEXT NOT NULL,
   first_seen INTEGER NOT NULL,
   visible_at INTEGER NOT NULL,
@@ -77,7 +77,7 @@ CREATE TABLE IF NOT EXISTS event (
   deliveries INTEGER NOT NULL DEFAULT 0,
   failures   INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS event_next ON event(backlog, visible_at, seq);
+CREATE INDEX IF NOT EXISTS event_next ON event(lane, visible_at, seq);
 CREATE TABLE IF NOT EXISTS letter (
   id    TEXT PRIMARY KEY,
   filed INTEGER NOT NULL,
@@ -165,7 +165,7 @@ func (q *Queue) Publish(ctx context.Context, e episode.Event) (added bool, err e
 	return q.publish(ctx, message{Event: e})
 }
 
-// Remove keeps the removal durably and returns; it travels in the live lane.
+// Remove keeps the removal durably and returns. It goes before all events.
 func (q *Queue) Remove(ctx context.Context, r episode.Removal) error {
 	if err := r.Check(); err != nil {
 		return fmt.Errorf("queue: publish a removal: %w", err)
@@ -178,6 +178,24 @@ func (q *Queue) Remove(ctx context.Context, r episode.Removal) error {
 type message struct {
 	episode.Event
 	Removal *episode.Removal `json:"removal,omitempty"`
+}
+
+// Lanes, in the order in which they are served.
+const (
+	removals = iota - 1
+	live
+	backlog
+)
+
+func lane(m message) int {
+	switch {
+	case m.Removal != nil:
+		return removals
+	case m.Priority == episode.Backlog:
+		return backlog
+	default:
+		return live
+	}
 }
 
 func (q *Queue) publish(ctx context.Context, m message) (added bool, err error) {
@@ -207,16 +225,16 @@ func (q *Queue) insert(ctx context.Context, tx *sql.Tx, m message) (added bool, 
 	} else if c.Targets == nil && c.Force == nil && !c.Ping {
 		dedupe = fmt.Sprintf("%s/%d", m.ID, m.Revision)
 	}
-	result, err := tx.ExecContext(ctx, `INSERT INTO event(dedupe, backlog, body, first_seen, visible_at) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT(dedupe) DO NOTHING`, dedupe, m.Priority == episode.Backlog, string(body), m.FirstSeen.UnixMilli(), now.UnixMilli())
+	result, err := tx.ExecContext(ctx, `INSERT INTO event(dedupe, lane, body, first_seen, visible_at) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT(dedupe) DO NOTHING`, dedupe, lane(m), string(body), m.FirstSeen.UnixMilli(), now.UnixMilli())
 	if err != nil {
 		return false, err
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 1 {
 		return n == 1, err
 	}
-	if m.Priority != episode.Backlog {
-		_, err = tx.ExecContext(ctx, `UPDATE event SET backlog = 0 WHERE dedupe = ?`, dedupe)
+	if lane(m) != backlog {
+		_, err = tx.ExecContext(ctx, `UPDATE event SET lane = min(lane, ?) WHERE dedupe = ?`, live, dedupe)
 	}
 	return false, err
 }
@@ -230,8 +248,8 @@ type Depth struct {
 	Oldest      time.Duration `json:"oldest"`       // age of the oldest event that is not done, since first seen
 }
 
-// Depth counts the queue's events in one lane.
-func (q *Queue) Depth(ctx context.Context, lane episode.Priority) (Depth, error) {
+// Depth counts the queue's events in one lane; removals are in the live one.
+func (q *Queue) Depth(ctx context.Context, priority episode.Priority) (Depth, error) {
 	var (
 		d      Depth
 		oldest sql.NullInt64
@@ -243,7 +261,7 @@ func (q *Queue) Depth(ctx context.Context, lane episode.Priority) (Depth, error)
 		  count(*) FILTER (WHERE visible_at > ?1 AND lease <> ''),
 		  min(first_seen),
 		  (SELECT count(*) FROM letter)
-		FROM event WHERE backlog = ?2`, now.UnixMilli(), lane == episode.Backlog).Scan(&d.Ready, &d.Delayed, &d.Leased, &oldest, &d.DeadLetters)
+		FROM event WHERE (lane = ?2) = ?3`, now.UnixMilli(), backlog, priority == episode.Backlog).Scan(&d.Ready, &d.Delayed, &d.Leased, &oldest, &d.DeadLetters)
 	if err != nil {
 		return Depth{}, fmt.Errorf("queue: count %s: %w", q.path, err)
 	}

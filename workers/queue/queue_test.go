@@ -17,6 +17,8 @@ import (
 
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers"
+	"github.com/earshot-fm/earshot/workers/feed"
+	"github.com/earshot-fm/earshot/workers/feed/feedtest"
 	"github.com/earshot-fm/earshot/workers/workerstest"
 )
 
@@ -347,20 +349,11 @@ func TestWhatCannotBeWorkedOnIsNotPublished(t *testing.T) {
 	}
 }
 
-func TestCursorsLast(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "queue.db")
-	q := openAt(t, path, Options{})
-	if body, err := q.LoadCursor(t.Context(), "feed"); body != nil || err != nil {
-		t.Fatalf("%q, %v", body, err)
-	}
-	for _, body := range []string{"one", "two"} {
-		if err := q.SaveCursor(t.Context(), "feed", []byte(body)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if body, err := openAt(t, path, Options{}).LoadCursor(t.Context(), "feed"); string(body) != "two" || err != nil {
-		t.Errorf("%q, %v", body, err)
-	}
+func TestCursors(t *testing.T) {
+	feedtest.Run(t, func(t *testing.T) func() feed.Cursors {
+		path := filepath.Join(t.TempDir(), "queue.db")
+		return func() feed.Cursors { return openAt(t, path, Options{}) }
+	})
 }
 
 func TestManyOpenOneFileAtOnce(t *testing.T) {
@@ -404,5 +397,31 @@ func BenchmarkPublish(b *testing.B) {
 		if _, err := q.Publish(b.Context(), workerstest.Event(n)); err != nil {
 			b.Fatal(fmt.Errorf("event %d: %w", n, err))
 		}
+	}
+}
+
+func TestRemovalsGoBeforeAllElse(t *testing.T) {
+	for turn := 1; turn <= 2; turn++ { // of backlog's
+		q := open(t, Options{UntilEmpty: true, BacklogTurn: turn})
+		old := workerstest.Event(2)
+		old.Priority = episode.Backlog
+		publish(t, q, workerstest.Event(1), old)
+		r := episode.Removal{ID: workerstest.Event(1).ID, Revision: workerstest.Event(1).Revision, Reason: "asked for"}
+		for range 2 { // the second is the same
+			if err := q.Remove(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got []workers.Delivery
+		err := q.Receive(t.Context(), 1, func(_ context.Context, d workers.Delivery) workers.Verdict {
+			got = append(got, d)
+			return done()
+		})
+		if err != nil || len(got) != 3 || got[0].Removal == nil || *got[0].Removal != r || got[0].Event.ID != r.ID {
+			t.Errorf("turn %d: %v, %+v", turn, err, got)
+		}
+	}
+	if err := open(t, Options{}).Remove(t.Context(), episode.Removal{ID: "x"}); err == nil {
+		t.Error("a removal without a revision was taken")
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers/index"
+	"github.com/earshot-fm/earshot/workers/index/tokens"
 )
 
 // weights of title, description and speech in BM25: a word in the title says
@@ -38,7 +39,7 @@ func (x *Index) Search(ctx context.Context, q index.Query) (page index.Page, err
 	if err != nil {
 		return index.Page{}, err
 	}
-	all := terms(clauses)
+	all := tokens.Terms(clauses)
 	page, err = x.search(ctx, q, all)
 	if err != nil {
 		return index.Page{}, fmt.Errorf("index: search %s: %w", x.path, err)
@@ -46,7 +47,7 @@ func (x *Index) Search(ctx context.Context, q index.Query) (page index.Page, err
 	return page, nil
 }
 
-func (x *Index) search(ctx context.Context, q index.Query, all []term) (page index.Page, err error) {
+func (x *Index) search(ctx context.Context, q index.Query, all []tokens.Term) (page index.Page, err error) {
 	// One transaction: the count, the hits and the facets are of one moment.
 	tx, err := x.reading.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
@@ -79,7 +80,7 @@ func (x *Index) search(ctx context.Context, q index.Query, all []term) (page ind
 	return page, nil
 }
 
-func choose(q index.Query, all []term, like *episode.Embedding) selection {
+func choose(q index.Query, all []tokens.Term, like *episode.Embedding) selection {
 	s := selection{from: `FROM episode WHERE NOT removed`, order: `published DESC NULLS LAST, id`, score: `0`}
 	m := match(all)
 	switch {
@@ -112,7 +113,7 @@ func choose(q index.Query, all []term, like *episode.Embedding) selection {
 	labels := []struct{ kind, value string }{{"topic", q.Topic}, {"event", q.Event}}
 	for _, l := range labels {
 		if l.value != "" {
-			and(`EXISTS (SELECT 1 FROM label WHERE episode = episode.num AND kind = ? AND (folded = ? OR code = ?))`, l.kind, indexed(l.value), l.value)
+			and(`EXISTS (SELECT 1 FROM label WHERE episode = episode.num AND kind = ? AND (folded = ? OR code = ?))`, l.kind, tokens.Join(l.value), l.value)
 		}
 	}
 	if !q.PublishedFrom.IsZero() {
@@ -130,7 +131,7 @@ type found struct {
 	hit index.Hit
 }
 
-func hits(ctx context.Context, tx *sql.Tx, q index.Query, chosen selection, all []term) ([]index.Hit, error) {
+func hits(ctx context.Context, tx *sql.Tx, q index.Query, chosen selection, all []tokens.Term) ([]index.Hit, error) {
 	statement := `SELECT num, id, podcast, title, description, language, published, duration, preview, ` + chosen.score + ` AS score ` +
 		chosen.from + ` ORDER BY ` + chosen.order + ` LIMIT ? OFFSET ?`
 	rows, err := tx.QueryContext(ctx, statement, slices.Concat(chosen.scored, chosen.arguments, []any{q.Limit, q.Offset})...)
@@ -152,8 +153,9 @@ func hits(ctx context.Context, tx *sql.Tx, q index.Query, chosen selection, all 
 	result := make([]index.Hit, len(onPage))
 	for i, f := range onPage {
 		h := f.hit
-		h.Title = mark(h.Title, all, q.Open, q.Close)
-		h.Description = mark(excerpt(h.Description, all), all, q.Open, q.Close)
+		h.Title = tokens.Mark(h.Title, tokens.Matches(h.Title, all), q.Open, q.Close)
+		excerpt, marks := tokens.Excerpt(h.Description, tokens.Matches(h.Description, all))
+		h.Description = tokens.Mark(excerpt, marks, q.Open, q.Close)
 		if h.Moments, err = moments(ctx, tx, q, f.num, all); err != nil {
 			return nil, err
 		}
@@ -164,21 +166,15 @@ func hits(ctx context.Context, tx *sql.Tx, q index.Query, chosen selection, all 
 
 // moments are the segments of an episode that say what is sought. A phrase
 // that goes over the end of a segment is in none; the words of it then serve.
-func moments(ctx context.Context, tx *sql.Tx, q index.Query, num int64, all []term) ([]index.Moment, error) {
+func moments(ctx context.Context, tx *sql.Tx, q index.Query, num int64, all []tokens.Term) ([]index.Moment, error) {
 	best, err := momentsOf(ctx, tx, q, num, all)
 	if err != nil || len(best) > 0 {
 		return best, err
 	}
-	var words []term
-	for _, t := range all {
-		for _, token := range t.tokens {
-			words = append(words, term{tokens: []string{token}, exclude: t.exclude})
-		}
-	}
-	return momentsOf(ctx, tx, q, num, words)
+	return momentsOf(ctx, tx, q, num, tokens.Each(all))
 }
 
-func momentsOf(ctx context.Context, tx *sql.Tx, q index.Query, num int64, all []term) ([]index.Moment, error) {
+func momentsOf(ctx context.Context, tx *sql.Tx, q index.Query, num int64, all []tokens.Term) ([]index.Moment, error) {
 	expression := anyOf(all)
 	if expression == "" {
 		return []index.Moment{}, nil
@@ -201,7 +197,7 @@ func momentsOf(ctx context.Context, tx *sql.Tx, q index.Query, num int64, all []
 		return index.Moment{
 			Segment: int(at - first),
 			Span:    episode.Span{Start: episode.Seconds(start), End: episode.Seconds(end)},
-			Text:    mark(text, all, q.Open, q.Close),
+			Text:    tokens.Mark(text, tokens.Matches(text, all), q.Open, q.Close),
 		}, err
 	})
 }

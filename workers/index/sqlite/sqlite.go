@@ -20,6 +20,7 @@ import (
 
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers/index"
+	"github.com/earshot-fm/earshot/workers/index/tokens"
 )
 
 // schema: published is in milliseconds since 1970, null when unknown. The
@@ -283,7 +284,7 @@ func insert(ctx context.Context, tx *sql.Tx, there row, d index.Document, body s
 	}
 	speech := make([]string, len(d.Segments))
 	for i, s := range d.Segments {
-		speech[i] = indexed(s.Text)
+		speech[i] = tokens.Join(s.Text)
 		num := there.num*maxSegments + int64(i)
 		if _, err := tx.ExecContext(ctx, `INSERT INTO segment(num, start_time, end_time, text) VALUES (?, ?, ?, ?)`, num, float64(s.Start), float64(s.End), s.Text); err != nil {
 			return err
@@ -293,7 +294,7 @@ func insert(ctx context.Context, tx *sql.Tx, there row, d index.Document, body s
 		}
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO episode_text(rowid, title_words, description_words, speech_words) VALUES (?, ?, ?, ?)`,
-		there.num, indexed(d.Title), indexed(d.Description), strings.Join(speech, " ")); err != nil {
+		there.num, tokens.Join(d.Title), tokens.Join(d.Description), strings.Join(speech, " ")); err != nil {
 		return err
 	}
 	if e := d.Embedding; e != nil {
@@ -307,7 +308,7 @@ func insert(ctx context.Context, tx *sql.Tx, there row, d index.Document, body s
 func insertLabels(ctx context.Context, tx *sql.Tx, num int64, d index.Document) error {
 	label := func(kind, value, code string) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO label(episode, kind, value, folded, code) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			num, kind, value, indexed(value), code)
+			num, kind, value, tokens.Join(value), code)
 		return err
 	}
 	for _, t := range d.Topics {

@@ -15,6 +15,7 @@ import (
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers/index"
 	"github.com/earshot-fm/earshot/workers/index/indextest"
+	"github.com/earshot-fm/earshot/workers/index/tokens"
 )
 
 func TestMain(m *testing.M) {
@@ -78,23 +79,6 @@ func text() *rapid.Generator[string] {
 	return rapid.StringOfN(rapid.RuneFrom(alphabet), 0, 24, -1)
 }
 
-func TestMarkingLosesNothing(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		body, query := text().Draw(r, "text"), text().Draw(r, "query")
-		clauses, err := index.Parse(query)
-		if err != nil {
-			r.Skip("refused query")
-		}
-		marked := mark(body, terms(clauses), "\x01", "\x02")
-		if strings.NewReplacer("\x01", "", "\x02", "").Replace(marked) != body {
-			r.Fatalf("%q became %q", body, marked)
-		}
-		if strings.Count(marked, "\x01") != strings.Count(marked, "\x02") {
-			r.Fatalf("unbalanced marks in %q", marked)
-		}
-	})
-}
-
 // Every word of an episode, every run of its characters where no spaces
 // divide words, finds the episode, and is marked in the moment.
 func TestWhatWasSaidIsFound(t *testing.T) {
@@ -102,8 +86,8 @@ func TestWhatWasSaidIsFound(t *testing.T) {
 	revision := episode.Revision(0)
 	rapid.Check(t, func(r *rapid.T) {
 		body := text().Draw(r, "text")
-		tokens := tokenize(body)
-		if len(tokens) == 0 {
+		all := tokens.Split(body)
+		if len(all) == 0 {
 			r.Skip("no words")
 		}
 		revision++
@@ -111,41 +95,14 @@ func TestWhatWasSaidIsFound(t *testing.T) {
 		if _, err := x.Put(t.Context(), d); err != nil {
 			r.Fatal(err)
 		}
-		tok := tokens[rapid.IntRange(0, len(tokens)-1).Draw(r, "token")]
-		query := `"` + body[tok.start:tok.end] + `"`
+		token := all[rapid.IntRange(0, len(all)-1).Draw(r, "token")]
+		query := `"` + body[token.Start:token.End] + `"`
 		page, err := x.Search(t.Context(), index.Query{Text: query, Open: "\x01", Close: "\x02"})
 		if err != nil {
 			r.Fatal(err)
 		}
 		if page.Total != 1 || len(page.Hits[0].Moments) != 1 || !strings.Contains(page.Hits[0].Moments[0].Text, "\x01") {
 			r.Fatalf("%q does not find %q: %+v", query, body, page)
-		}
-	})
-}
-
-func TestExcerptIsValidAndBounded(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		body := rapid.StringOfN(rapid.RuneFrom(alphabet), 0, 600, -1).Draw(r, "text")
-		got := excerpt(body, terms([]index.Clause{{Text: "京都"}}))
-		if strings.ToValidUTF8(got, "!") != got {
-			r.Fatalf("invalid UTF-8: %q", got)
-		}
-		if len(got) > excerptBytes+2*len("…") {
-			r.Fatalf("%d bytes", len(got))
-		}
-	})
-}
-
-func FuzzTokenize(f *testing.F) {
-	f.Add("l’équipe 東京都 AIスピーカー สวัสดี")
-	f.Add("\xff\xfe a\u0301\u0301 \uff9e")
-	f.Fuzz(func(t *testing.T, s string) {
-		last := 0
-		for _, tok := range tokenize(s) {
-			if tok.start < 0 || tok.end > len(s) || tok.start >= tok.end || tok.start < last || tok.text == "" || strings.ContainsAny(tok.text, "\" *:()^\x00") {
-				t.Fatalf("%q: token %+v after %d", s, tok, last)
-			}
-			last = tok.start
 		}
 	})
 }

@@ -1,4 +1,9 @@
-package sqlite
+// Package tokens is how an index's drivers read text: it cuts what was said and
+// what is sought into the same tokens, so that accents and case do not matter
+// and languages that write no spaces can be searched, and it finds in a text
+// what a query matches, to mark it. Drivers that store these tokens agree on
+// what a query finds.
+package tokens
 
 import (
 	"strings"
@@ -9,13 +14,16 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// token is one searchable unit of a text: a folded word, or, in scripts that
+// Token is one searchable unit of a text: a folded word, or, in scripts that
 // put no spaces between words, two neighbouring characters (the last one of a
 // run also stands alone, so that every character begins a token).
-type token struct {
-	text       string // letters, digits and marks only
-	start, end int    // bytes of the original
+type Token struct {
+	Text  string // letters, digits and marks only
+	Range        // of the original
 }
+
+// Range is the half-open interval [Start, End) of a text, in bytes.
+type Range struct{ Start, End int }
 
 // spaceless are the scripts that write words without spaces between them. A
 // dictionary would be needed to split them; pairs of characters find every
@@ -45,11 +53,11 @@ type unit struct {
 	start, end int
 }
 
-// tokenize splits a text into tokens, in order. The same characters give the
-// same tokens wherever they stand.
-func tokenize(text string) []token {
+// Split cuts a text into tokens, in order. The same characters give the same
+// tokens wherever they stand.
+func Split(text string) []Token {
 	var (
-		tokens []token
+		tokens []Token
 		run    []unit // of one word, or of spaceless characters
 	)
 	flush := func() {
@@ -77,20 +85,20 @@ func tokenize(text string) []token {
 	return tokens
 }
 
-func word(run []unit) token {
+func word(run []unit) Token {
 	var text strings.Builder
 	for _, u := range run {
 		text.WriteString(u.text)
 	}
-	return token{text: text.String(), start: run[0].start, end: run[len(run)-1].end}
+	return Token{text.String(), Range{run[0].start, run[len(run)-1].end}}
 }
 
-func appendPairs(tokens []token, run []unit) []token {
+func appendPairs(tokens []Token, run []unit) []Token {
 	for i, u := range run {
 		if i+1 < len(run) {
-			tokens = append(tokens, token{text: u.text + run[i+1].text, start: u.start, end: run[i+1].end})
+			tokens = append(tokens, Token{u.text + run[i+1].text, Range{u.start, run[i+1].end}})
 		} else {
-			tokens = append(tokens, token{text: u.text, start: u.start, end: u.end})
+			tokens = append(tokens, Token{u.text, Range{u.start, u.end}})
 		}
 	}
 	return tokens
@@ -151,15 +159,14 @@ func fold(s string, dropMarks bool) string {
 	return b.String()
 }
 
-// indexed is the text that goes into the full-text tables: its tokens with
-// spaces between.
-func indexed(text string) string {
+// Join is what a driver indexes of a text: its tokens with spaces between.
+func Join(text string) string {
 	var b strings.Builder
-	for i, t := range tokenize(text) {
+	for i, t := range Split(text) {
 		if i > 0 {
 			b.WriteByte(' ')
 		}
-		b.WriteString(t.text)
+		b.WriteString(t.Text)
 	}
 	return b.String()
 }
