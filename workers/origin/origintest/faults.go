@@ -122,7 +122,7 @@ func Faults(t *testing.T, open func(t *testing.T, between func(store http.Handle
 				// Clients wait between attempts, and some try for ever: only
 				// some are patient, and none for long.
 				tries := 1
-				if n%4 == 1 {
+				if n%8 == 1 {
 					tries = 2
 				}
 				if fault.plausible {
