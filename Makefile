@@ -7,7 +7,7 @@ export EARSHOT_CACHE ?= $(CURDIR)/.cache
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := build
-.PHONY: help setup build test lint demo bench soak models schema sample clean
+.PHONY: help setup setup-tests build test lint demo bench soak models schema sample clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -15,10 +15,13 @@ help: ## what can be made
 setup: ## libonnxruntime and ffmpeg into the cache folder, checked by sha256
 	@.ci/setup.sh
 
+setup-tests: setup
+	@.ci/nginx.sh
+
 build: setup ## bin/earshot
 	@$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/earshot ./cmd/earshot
 
-test: setup ## every test, with the race detector
+test: setup-tests ## every test, with the race detector
 	@.ci/test.sh ./...
 
 lint: ## vet, gofmt, staticcheck, and the fences of docs/architecture.md

@@ -42,6 +42,9 @@ type Request struct {
 	// Observe, when set, is told what happens, one event at a time. The run
 	// waits for it.
 	Observe func(Event)
+
+	// By names who runs this, for the visits of the report.
+	By string
 }
 
 // Report is what became of a request.
@@ -51,7 +54,22 @@ type Report struct {
 	Started   time.Time     `json:"started"`
 	Took      time.Duration `json:"took"`
 	Decisions []Decision    `json:"decisions"` // one a node, each after those it needs
+
+	// Visits are the runs on the subject that came to an end, the latest last and
+	// this one among them; the oldest of very many are left out.
+	Visits []Visit `json:"visits,omitempty"`
 }
+
+// Visit is one run in a subject's history.
+type Visit struct {
+	By      string        `json:"by,omitempty"`
+	Began   time.Time     `json:"began"`
+	Took    time.Duration `json:"took"`
+	Ran     []string      `json:"ran"`               // the nodes that ran, each after those it needs
+	Failure string        `json:"failure,omitempty"` // what ended it before its time
+}
+
+const maxVisits = 50
 
 // Decision is what became of one node, and why.
 type Decision struct {
@@ -128,11 +146,26 @@ func (e *Engine) Run(ctx context.Context, g *Graph, req Request) (Report, error)
 	runErr := r.loop(ctx)
 	report := r.report()
 	if !req.Ping && ctx.Err() == nil {
+		report.Visits = append(r.page.Report.Visits, visit(req.By, report, runErr))
+		report.Visits = report.Visits[max(0, len(report.Visits)-maxVisits):]
 		if err := r.record(ctx, report); err != nil && runErr == nil {
 			runErr = err
 		}
 	}
 	return report, runErr
+}
+
+func visit(by string, report Report, err error) Visit {
+	v := Visit{By: by, Began: report.Started.UTC(), Took: report.Took, Ran: []string{}}
+	for _, d := range report.Decisions {
+		if d.Status == Ran {
+			v.Ran = append(v.Ran, d.Node)
+		}
+	}
+	if err != nil {
+		v.Failure = err.Error()
+	}
+	return v
 }
 
 // Last gives the report on the subject's last run that ended, and whether
@@ -149,13 +182,35 @@ func (e *Engine) Last(ctx context.Context, subject string) (Report, bool, error)
 	if err := json.Unmarshal(doc, &p); err != nil {
 		return Report{}, false, fmt.Errorf("ledger: reading the page of %q: %w", subject, err)
 	}
-	return p.Report, true, nil
+	return p.Report, len(p.Report.Decisions) > 0, nil // none: it was forgotten
 }
 
 // page is a subject's document in the ledger.
 type page struct {
 	Report Report              `json:"report"`
 	Known  map[string]Decision `json:"known"` // the last decision on each node that had a key
+	Made   map[string][]string `json:"made"`  // by node, the hashes of all that it ever made, in order
+}
+
+// Made reads a subject's document in the ledger, and gives for each node the
+// hashes of all that it made in runs that came to an end.
+func Made(doc []byte) (hashes map[string][]string, err error) {
+	p, err := readPage(doc)
+	return p.Made, err
+}
+
+// Known reads the same, and gives the last decision on each node that had a
+// key.
+func Known(doc []byte) (map[string]Decision, error) {
+	p, err := readPage(doc)
+	return p.Known, err
+}
+
+func readPage(doc []byte) (p page, err error) {
+	if err := json.Unmarshal(doc, &p); err != nil {
+		return p, fmt.Errorf("ledger: reading a page: %w", err)
+	}
+	return p, nil
 }
 
 func (r *run) recall(ctx context.Context) error {
@@ -169,7 +224,7 @@ func (r *run) recall(ctx context.Context) error {
 	// A page that cannot be read is as good as none: it only serves reasons.
 	var p page
 	if json.Unmarshal(doc, &p) == nil {
-		r.last = p.Known
+		r.page = p
 	}
 	return nil
 }
@@ -178,14 +233,20 @@ func (r *run) record(ctx context.Context, report Report) error {
 	if r.engine.Ledger == nil {
 		return nil
 	}
-	p := page{Report: report, Known: r.last}
+	p := page{Report: report, Known: r.page.Known, Made: r.page.Made}
 	if p.Known == nil {
 		p.Known = map[string]Decision{}
+	}
+	if p.Made == nil {
+		p.Made = map[string][]string{}
 	}
 	for _, d := range report.Decisions {
 		switch d.Status {
 		case Ran, Reused, Gapped:
 			p.Known[d.Node] = d
+		}
+		if at, there := slices.BinarySearch(p.Made[d.Node], d.Hash); d.Hash != "" && !there {
+			p.Made[d.Node] = slices.Insert(p.Made[d.Node], at, d.Hash)
 		}
 	}
 	doc, err := json.Marshal(p)

@@ -32,7 +32,7 @@ func (r *run) reason(i int, wants []want) string {
 // changed says what differs from the last run in what makes a node's key.
 func (r *run) changed(i int) string {
 	n, f := &r.graph.nodes[i], &r.facts[i]
-	last, known := r.last[n.Name]
+	last, known := r.page.Known[n.Name]
 	switch {
 	case !known:
 		return "not made before"

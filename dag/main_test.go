@@ -98,6 +98,15 @@ func (s *shelf) Bind(ctx context.Context, key, hash string, replace bool) (strin
 	return hash, nil
 }
 
+func (s *shelf) Delete(ctx context.Context, hash string) error {
+	leave, err := s.enter(ctx, "delete")
+	defer leave()
+	if err == nil {
+		delete(s.objects, hash)
+	}
+	return err
+}
+
 func (s *shelf) Recall(ctx context.Context, subject string) ([]byte, error) {
 	leave, err := s.enter(ctx, "recall")
 	defer leave()

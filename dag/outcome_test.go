@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -218,4 +219,21 @@ func TestReportTellsTimesAndFacts(t *testing.T) {
 			t.Errorf("ledger: %v %v %+v", err, known, last.Decision("c"))
 		}
 	})
+}
+
+func TestTheLedgerNamesWhatEachNodeMade(t *testing.T) {
+	b := newBench(t)
+	b.run(audioGraph(b, "v1"))
+	rep := b.run(audioGraph(b, "v2"))
+	made, err := Made(b.store.pages["s"])
+	if err != nil || len(made["fetch"]) != 1 || len(made["topics"]) != 2 || !slices.Contains(made["topics"], rep.Decision("topics").Hash) {
+		t.Errorf("%v, %v", made, err)
+	}
+	known, err := Known(b.store.pages["s"])
+	if err != nil || known["topics"].Hash != rep.Decision("topics").Hash {
+		t.Errorf("%v, %v", known, err)
+	}
+	if _, err := Made([]byte("{")); err == nil {
+		t.Error("half a document was read")
+	}
 }

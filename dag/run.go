@@ -19,9 +19,9 @@ type run struct {
 	req     Request
 	now     func() time.Time
 	started time.Time
-	inputs  map[string]string   // hashes by name
-	last    map[string]Decision // by node, from the ledger
-	targets []bool              // by index in the graph, as are all below
+	inputs  map[string]string // hashes by name
+	page    page              // the ledger's on the subject
+	targets []bool            // by index in the graph, as are all below
 	forced  []bool
 	facts   []facts
 

@@ -30,6 +30,9 @@ type Store interface {
 	// hash that the key is bound to from then on. The first binding whose
 	// bytes are still there wins, unless replace is set.
 	Bind(ctx context.Context, key, hash string, replace bool) (bound string, err error)
+
+	// Delete deletes the bytes of the hash, if they are there. Keys stay bound.
+	Delete(ctx context.Context, hash string) error
 }
 
 // Ledger keeps one small document per subject, the last report on it. It is

@@ -47,6 +47,12 @@ func (t *Task) Input(name string) *Input {
 // one out.
 func (t *Task) Has(name string) bool { return t.inputs[name] != nil }
 
+// Report tells what became of the other nodes so far.
+func (t *Task) Report() (rep Report) {
+	t.run.do(func() { rep = t.run.report() })
+	return rep
+}
+
 // Publish gives the node's live value to those who need it, before the node
 // ends. They may use it at once, and until the run ends. Only the first call
 // counts.

@@ -13,9 +13,17 @@ import (
 type Delivery struct {
 	Event episode.Event
 
+	// Removal, when set, asks for the episode to be taken down. Of Event only ID
+	// and Revision are set then.
+	Removal *episode.Removal
+
 	// Malformed is why the message that came is no event; nil when it is one.
 	// The delivery is then rejected, and Event holds what could be read of it.
 	Malformed error
+
+	// Raw is a malformed message as it came; nil when it is well formed, or when
+	// the source has no other form than the event.
+	Raw []byte
 
 	// Attempt is 1 the first time the event is handed over; deliveries that
 	// were released, or whose worker never came to a verdict, count too unless
@@ -32,6 +40,10 @@ type Delivery struct {
 
 	// Received is when this delivery began.
 	Received time.Time
+
+	// Traceparent is the publisher's span, as W3C Trace Context writes it; empty
+	// when there is none.
+	Traceparent string
 }
 
 // Handler comes to a verdict on a delivery. The source keeps the event away
@@ -54,21 +66,4 @@ type Source interface {
 	// handlers that run: whoever calls Receive does that when its grace is over.
 	// An event whose verdict cannot be acted on is delivered again.
 	Receive(ctx context.Context, slots int, handle Handler) error
-}
-
-// DeadLetter is an event that was rejected, and why.
-type DeadLetter struct {
-	Event    episode.Event `json:"event"`
-	Node     string        `json:"node,omitempty"` // the step that rejected it, where one did
-	Reason   string        `json:"reason"`         // short and stable, e.g. "no audio"
-	Detail   string        `json:"detail,omitempty"`
-	Attempts int           `json:"attempts"`
-	Filed    time.Time     `json:"filed"`
-}
-
-// DeadLetters keeps rejections until somebody looks at them.
-type DeadLetters interface {
-	// File keeps the letter durably before it returns. Filing another letter
-	// for the same episode and revision replaces the first.
-	File(ctx context.Context, letter DeadLetter) error
 }

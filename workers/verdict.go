@@ -3,6 +3,7 @@ package workers
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -14,6 +15,10 @@ const (
 	Enriched Outcome = "enriched"
 	// Overtaken: a newer revision of the episode is there already.
 	Overtaken Outcome = "overtaken"
+	// Removed: the episode is gone from everywhere.
+	Removed Outcome = "removed"
+	// Passed: the event is for other recipients than this worker.
+	Passed Outcome = "passed"
 )
 
 // Kind says what becomes of a delivery.
@@ -107,7 +112,7 @@ func judge(outcome Outcome, err error) Verdict {
 		verdict = Verdict{Kind: Retry, Err: err}
 	)
 	switch {
-	case err == nil && outcome != Enriched && outcome != Overtaken:
+	case err == nil && !slices.Contains([]Outcome{Enriched, Overtaken, Removed, Passed}, outcome):
 		err = fmt.Errorf("workers: an enrichment ended with outcome %q and no error", outcome)
 		verdict = Verdict{Kind: Reject, Reason: "internal error", Err: err}
 	case err == nil:

@@ -26,6 +26,22 @@ type Options struct {
 	Random        *rand.Rand       // jitter; nil: seeded by the runtime
 	Log           *slog.Logger     // nil: discarded
 
+	// Remove takes an episode down, as Delivery.Removal says; its errors are as
+	// Enrich's. nil: removals are rejected.
+	Remove Enrich
+
+	// Heads let a newer edition, or a takedown, end work on an older one. nil:
+	// what is in flight goes on, and the sinks keep the newer.
+	Heads Heads
+
+	// HeadPoll is how often work in flight looks for newer editions that other
+	// processes were told of. Zero: 5 s.
+	HeadPoll time.Duration
+
+	// Discard removes what was kept of an event whose episode was taken down
+	// while it was in flight, or before it came. May be nil.
+	Discard func(ctx context.Context, d Delivery) error
+
 	// Observe is told each verdict before the source acts on it, from many
 	// goroutines at once. May be nil.
 	Observe func(d Delivery, v Verdict, took time.Duration)
@@ -45,6 +61,7 @@ type Worker struct {
 	options Options
 
 	randomMu sync.Mutex
+	flights  flights
 }
 
 // New returns a worker that files rejections in letters.
@@ -57,6 +74,9 @@ func New(enrich Enrich, letters DeadLetters, o Options) *Worker {
 	}
 	if o.MaxDeliveries <= 0 {
 		o.MaxDeliveries = 25
+	}
+	if o.HeadPoll <= 0 {
+		o.HeadPoll = 5 * time.Second
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -160,18 +180,27 @@ func (w *Worker) handle(ctx, working context.Context, stop context.CancelCauseFu
 }
 
 func (w *Worker) decide(ctx context.Context, stop context.CancelCauseFunc, d Delivery) Verdict {
-	if d.Attempt > w.options.MaxDeliveries {
+	// A takedown is tried until it is done: nobody may look at dead letters soon.
+	endless := d.Removal != nil && d.Malformed == nil
+	if d.Attempt > w.options.MaxDeliveries && !endless {
 		return Verdict{Kind: Reject, Reason: "never finished",
 			Err: fmt.Errorf("delivered %d times and no worker came to an end with it; it may be what takes them down", d.Attempt-1)}
 	}
-	malformed := d.Malformed
-	if malformed == nil {
+	work, malformed := w.enrich, d.Malformed
+	switch {
+	case malformed != nil:
+	case d.Removal != nil:
+		work, malformed = w.options.Remove, d.Removal.Check()
+		if work == nil {
+			return Verdict{Kind: Reject, Reason: "no takedowns here", Err: errors.New("this worker takes no episodes down")}
+		}
+	default:
 		malformed = d.Event.Check()
 	}
 	if malformed != nil {
-		return Verdict{Kind: Reject, Reason: "malformed event", Err: malformed}
+		return Verdict{Kind: Reject, Reason: Malformed, Err: malformed}
 	}
-	outcome, err := w.guarded(ctx, d)
+	outcome, err := w.guarded(ctx, d, work)
 	verdict := judge(outcome, err)
 	if verdict.Kind == Release {
 		stop(err)
@@ -187,7 +216,7 @@ func (w *Worker) decide(ctx context.Context, stop context.CancelCauseFunc, d Del
 		return verdict
 	}
 	failures := d.Failures + 1
-	if failures >= w.options.MaxFailures {
+	if failures >= w.options.MaxFailures && !endless {
 		return Verdict{Kind: Reject, Reason: "failed too often",
 			Err: fmt.Errorf("failed %d times, the last time with: %w", failures, err)}
 	}
@@ -196,13 +225,13 @@ func (w *Worker) decide(ctx context.Context, stop context.CancelCauseFunc, d Del
 }
 
 // guarded keeps a panic of one episode from ending the others.
-func (w *Worker) guarded(ctx context.Context, d Delivery) (outcome Outcome, err error) {
+func (w *Worker) guarded(ctx context.Context, d Delivery, work Enrich) (outcome Outcome, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = Rejected("", "internal error", fmt.Errorf("workers: enriching %s panicked: %v\n%s", d.Event.ID, p, debug.Stack()))
 		}
 	}()
-	return w.enrich(ctx, d)
+	return w.current(ctx, d, work)
 }
 
 // file keeps the rejection even when the delivery's own context has ended:
@@ -210,7 +239,10 @@ func (w *Worker) guarded(ctx context.Context, d Delivery) (outcome Outcome, err 
 func (w *Worker) file(ctx context.Context, d Delivery, v Verdict) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	letter := DeadLetter{Event: d.Event, Node: v.Node, Reason: v.Reason, Attempts: d.Attempt, Filed: w.options.Now().UTC()}
+	letter := DeadLetter{
+		ID: LetterID(d), Event: d.Event, Removal: d.Removal, Raw: d.Raw,
+		Node: v.Node, Reason: v.Reason, Attempts: d.Attempt, Filed: w.options.Now().UTC(),
+	}
 	if v.Err != nil {
 		letter.Detail = v.Err.Error()
 	}

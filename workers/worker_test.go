@@ -338,8 +338,19 @@ func TestBackoffIsBoundedAndGrows(t *testing.T) {
 		if failure < 40 {
 			want = min(b.Longest, b.First<<min(failure-1, 20))
 		}
-		if failure <= 20 && (got > want || got < want/2) || got > b.Longest || got < 0 {
-			r.Fatalf("wait %s, want at most %s and half of it at least", got, want)
+		if failure <= 20 && got > want || got > b.Longest || got < 0 {
+			r.Fatalf("wait %s, want at most %s", got, want)
 		}
 	})
+}
+
+func TestBackoffUsesItsWholeSpan(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var sum time.Duration
+	for range 1000 {
+		sum += Backoff{First: time.Second}.Wait(3, random)
+	}
+	if mean := sum / 1000; mean < 1900*time.Millisecond || mean > 2100*time.Millisecond {
+		t.Errorf("waits after the third failure are %s on average, want half of 4 s", mean)
+	}
 }

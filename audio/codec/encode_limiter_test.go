@@ -20,17 +20,29 @@ func TestTheLimiterHoldsTheTruePeakOfAnySound(t *testing.T) {
 		gain := rapid.Float64Range(-10, 24).Draw(t, "gain")
 		ceiling := rapid.Float64Range(-12, -1).Draw(t, "ceiling")
 		samples := rapid.SliceOfN(rapid.Float32Range(-1, 1), channels, 600).Draw(t, "samples")
-		samples = samples[:len(samples)/channels*channels]
+		samples = smoothed(samples[:len(samples)/channels*channels], channels)
 		// Room for the peaks that lie after the last sample.
 		samples = append(samples, make([]float32, 64*channels)...)
 		out := make([]float32, len(samples))
 		applyGain(out, samples, truePeaks(samples, channels, 0), channels, rate, gain, ceiling)
-		// The meter's interpolator is not the limiter's, and samples may be as
-		// rough here as no sound is.
-		if got := measured(PCM{rate, channels, out}).TruePeakDBTP; got > ceiling+0.8 {
+		// The meter's interpolator, which is BS.1770's, is not the limiter's: near
+		// half of the rate, where sound has next to nothing, it gives up to a decibel
+		// more.
+		if got := measured(PCM{rate, channels, out}).TruePeakDBTP; got > ceiling+0.4 {
 			t.Fatalf("%.2f dBTP under a ceiling of %.2f", got, ceiling)
 		}
 	})
+}
+
+// smoothed takes from samples what lies at half of their rate.
+func smoothed(samples []float32, channels int) []float32 {
+	out := make([]float32, len(samples)+2*channels)
+	for i, s := range samples {
+		out[i] += s / 4
+		out[i+channels] += s / 2
+		out[i+2*channels] += s / 4
+	}
+	return out
 }
 
 func TestTheLimitersGainNeverPassesWhatIsWanted(t *testing.T) {

@@ -45,21 +45,6 @@ func (e *TransientError) Error() string {
 
 func (e *TransientError) Unwrap() error { return e.Err }
 
-// Redact shows a URL without what may be secret in it: user, password, query
-// and fragment. What is no URL is not shown at all.
-func Redact(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "(a malformed URL)"
-	}
-	return redact(u)
-}
-
-func redact(u *url.URL) string {
-	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
-	return shown.String()
-}
-
 // bare takes the URL that net/http puts around its errors off again, since it
 // may carry secrets.
 func bare(err error) error {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/earshot-fm/earshot/audio"
+	"github.com/earshot-fm/earshot/dag/episode"
 )
 
 // Options bound what a Fetcher does. A zero value stands for the default named.
@@ -116,7 +117,7 @@ func (f *Fetcher) Fetch(ctx context.Context, rawURL, path string) (File, error) 
 	if err != nil {
 		return File{}, err
 	}
-	deadline := &TransientError{Detail: fmt.Sprintf("enclosure: %s took longer than %v", redact(u), f.o.Timeout), Err: context.DeadlineExceeded}
+	deadline := &TransientError{Detail: fmt.Sprintf("enclosure: %s took longer than %v", episode.RedactURL(u), f.o.Timeout), Err: context.DeadlineExceeded}
 	ctx, cancel := context.WithTimeoutCause(ctx, f.o.Timeout, deadline)
 	defer cancel()
 	t, err := newTransfer(path)
@@ -139,7 +140,7 @@ func (f *Fetcher) Fetch(ctx context.Context, rawURL, path string) (File, error) 
 			return File{}, err
 		}
 		if attempt == f.o.Attempts {
-			return File{}, &TransientError{Detail: fmt.Sprintf("enclosure: %s: the transfer broke %d times", redact(u), attempt), Err: broken.err}
+			return File{}, &TransientError{Detail: fmt.Sprintf("enclosure: %s: the transfer broke %d times", episode.RedactURL(u), attempt), Err: broken.err}
 		}
 		if err := wait(ctx, f.o.Backoff(attempt+1)); err != nil {
 			return File{}, err

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/earshot-fm/earshot/audio"
+	"github.com/earshot-fm/earshot/dag/episode"
 )
 
 // transfer is one enclosure on its way to disk, over as many attempts as it
@@ -120,10 +121,10 @@ func (f *Fetcher) attempt(ctx context.Context, u *url.URL, t *transfer) error {
 		if errors.As(err, &rejected) {
 			return rejected
 		}
-		return &brokenError{fmt.Errorf("asking %s: %w", redact(u), bare(err))}
+		return &brokenError{fmt.Errorf("asking %s: %w", episode.RedactURL(u), bare(err))}
 	}
 	defer resp.Body.Close()
-	at := redact(resp.Request.URL)
+	at := episode.RedactURL(resp.Request.URL)
 	switch {
 	case resp.StatusCode == http.StatusPartialContent && resuming:
 		if !continues(resp, t) {

@@ -18,6 +18,8 @@ import (
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
+	"github.com/earshot-fm/earshot/workers/index/elastic"
+	"github.com/earshot-fm/earshot/workers/message"
 )
 
 // config is the whole configuration: a YAML document, strictly decoded over
@@ -28,11 +30,22 @@ type config struct {
 	Device     deviceConfig       `yaml:"device"`
 	Fetch      fetchConfig        `yaml:"fetch"`
 	Storage    storageConfig      `yaml:"storage"`
-	Worker     workerConfig       `yaml:"worker"`
-	Graph      yaml.Node          `yaml:"graph"`
+	Retention  retentionConfig    `yaml:"retention"` // of what 'origin gc' deletes
+
+	PubSub        pubsubConfig        `yaml:"pubsub"`
+	Elasticsearch elasticsearchConfig `yaml:"elasticsearch"`
+	CDN           cdnConfig           `yaml:"cdn"`
+	Feeds         feedsConfig         `yaml:"feeds"`
+	API           apiConfig           `yaml:"api"`
+	Worker        workerConfig        `yaml:"worker"`
+	Operator      operatorConfig      `yaml:"operator"`
+	Graph         yaml.Node           `yaml:"graph"`
 
 	chosen []string // --models: folders whose models take over the nodes of their tasks
 	added  string   // folder that 'models add' fills
+
+	untilEmpty bool          // stream --until-empty
+	standIn    time.Duration // stream --stand-in; 0: the real thing
 }
 
 type modelsConfig struct {
@@ -62,12 +75,14 @@ type fetchConfig struct {
 type storageConfig struct {
 	Artifacts string `yaml:"artifacts"` // a folder, or file:// gs:// s3:// address; default: below the state folder
 	Origin    string `yaml:"origin"`
-	Index     string `yaml:"index"` // SQLite file
-	Queue     string `yaml:"queue"` // SQLite file
+	Index     string `yaml:"index"` // a SQLite file, or http:// or https:// addresses of Elasticsearch
+	Queue     string `yaml:"queue"` // a SQLite file, or pubsub://PROJECT
 }
 
 type workerConfig struct {
-	Slots         int           `yaml:"slots"`          // episodes at a time
+	Name          string        `yaml:"name"`           // this deployment's: in the audit log, and what an event's recipients name
+	Slots         int           `yaml:"slots"`          // episodes at a time; 0: as memory and cores allow
+	BacklogSlots  int           `yaml:"backlog_slots"`  // beside these, of the backlog's subscription; 0: half as many
 	Grace         time.Duration `yaml:"grace"`          // for running episodes after SIGTERM
 	MaxFailures   int           `yaml:"max_failures"`   // that make a dead letter
 	MaxDeliveries int           `yaml:"max_deliveries"` // without an end (crashes) that make one
@@ -75,12 +90,21 @@ type workerConfig struct {
 	PollEvery     time.Duration `yaml:"poll_every"`     // of each feed
 }
 
+type operatorConfig struct {
+	Listen string `yaml:"listen"` // host:port of /livez, /readyz, /metrics, /devices and /debug/pprof; empty: only the socket in the state folder has them
+}
+
 func defaultConfig() config {
 	return config{
-		Generation: 1,
-		Device:     deviceConfig{Kind: devicesAuto, WarmUp: warmUpAuto, BatchWait: 5 * time.Millisecond},
-		Fetch:      fetchConfig{MaxBytes: 2 << 30, Timeout: 30 * time.Minute, Contact: "https://github.com/earshot-fm/earshot", MaxDuration: 24 * time.Hour},
-		Worker:     workerConfig{Slots: 4, Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
+		Generation:    1,
+		Retention:     retentionConfig{Enclosures: 7 * 24 * time.Hour},
+		PubSub:        pubsubConfig{Encoding: string(message.Binary), Live: "earshot-live", Backlog: "earshot-backlog", Removals: "earshot-removals", Enriched: "earshot-enriched", DeadLetters: "earshot-dead-letters", Lease: time.Minute, MaxExtension: 24 * time.Hour},
+		Elasticsearch: elasticsearchConfig{Episodes: "episodes", Segments: "segments", Refresh: string(elastic.Wait), Timeout: 30 * time.Second},
+		CDN:           cdnConfig{ManifestMaxAge: time.Minute, ManifestStale: time.Minute},
+		Feeds:         feedsConfig{PerHost: 1},
+		Device:        deviceConfig{Kind: devicesAuto, WarmUp: warmUpAuto, BatchWait: 5 * time.Millisecond},
+		Fetch:         fetchConfig{MaxBytes: 2 << 30, Timeout: 30 * time.Minute, Contact: "https://github.com/earshot-fm/earshot", MaxDuration: 24 * time.Hour},
+		Worker:        workerConfig{Name: "earshot", Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
 	}
 }
 
@@ -146,8 +170,11 @@ func (c *config) check() error {
 	if c.Device.BatchWait < 0 || c.Device.BatchWait > time.Minute {
 		bad("device.batch_wait", "%v: want up to a minute", c.Device.BatchWait)
 	}
-	if c.Worker.Slots < 1 {
-		bad("worker.slots", "%d: want 1 or more", c.Worker.Slots)
+	if c.Worker.Slots < 0 {
+		bad("worker.slots", "%d: want 0 (as memory and cores allow) or more", c.Worker.Slots)
+	}
+	if c.Worker.BacklogSlots < 0 {
+		bad("worker.backlog_slots", "%d: want 0 (half of worker.slots) or more", c.Worker.BacklogSlots)
 	}
 	if c.Worker.PollEvery < time.Second {
 		bad("worker.poll_every", "%v: want 1s or more, to be polite to publishers", c.Worker.PollEvery)
@@ -186,6 +213,7 @@ func (c *config) check() error {
 			bad(fmt.Sprintf("fetch.allow_private[%d]", i), "%q is no prefix such as 10.0.0.0/8", p)
 		}
 	}
+	c.checkServices(bad)
 	return errors.Join(errs...)
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +17,7 @@ import (
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers/index"
-	"github.com/earshot-fm/earshot/workers/index/sqlite"
+	"github.com/earshot-fm/earshot/workers/message"
 	"github.com/earshot-fm/earshot/workers/origin"
 )
 
@@ -149,7 +148,7 @@ var contentTypes = map[string]string{"ogg": "audio/ogg", "m4a": "audio/mp4"}
 
 func (p publishing) Publish(ctx context.Context, pub enrich.Publication) (bool, error) {
 	r := pub.Record
-	m := origin.Manifest{ID: r.Episode.ID, Version: r.Episode.Version(), Podcast: r.Episode.Podcast, Title: r.Episode.Title, Preview: r.Preview}
+	m := origin.Manifest{ID: r.Episode.ID, Version: r.Episode.Version(), Podcast: r.Episode.Podcast, Title: r.Episode.Title, Explicit: r.Episode.Explicit, Preview: r.Preview}
 	if r.Language != nil {
 		m.Language = r.Language.Code
 	}
@@ -164,25 +163,22 @@ func (p publishing) Publish(ctx context.Context, pub enrich.Publication) (bool, 
 }
 
 // indexing fits an index to enrich.Indexer.
-type indexing struct{ index *sqlite.Index }
+type indexing struct{ index index.Index }
 
 func (i indexing) Put(ctx context.Context, r *episode.Record) (bool, error) {
 	result, err := i.index.Put(ctx, index.FromRecord(r))
+	if _, refused := errors.AsType[*index.Refused](err); refused {
+		err = dag.Reject("index refuses it", err)
+	}
 	return result == index.Overtaken, err
 }
 
-// announcing fits a file of JSON lines to enrich.Announcer: the embedded
-// default, for whoever tails it.
+// announcing fits a file of JSON lines, each an EpisodeEnriched, to
+// enrich.Announcer: the embedded default, for whoever tails it.
 type announcing struct{ path string }
 
 func (a announcing) Announce(_ context.Context, r *episode.Record) error {
-	line, err := json.Marshal(struct {
-		ID        episode.ID         `json:"id"`
-		Version   episode.Version    `json:"version"`
-		Preview   string             `json:"preview,omitempty"`
-		Embedding *episode.Embedding `json:"embedding,omitempty"`
-		Announced time.Time          `json:"announced"`
-	}{r.Episode.ID, r.Episode.Version(), manifestOf(r), r.Embedding, time.Now().UTC()})
+	line, err := message.EncodeEnriched(r, time.Now().UTC(), message.JSON)
 	if err != nil {
 		return err
 	}
@@ -193,11 +189,4 @@ func (a announcing) Announce(_ context.Context, r *episode.Record) error {
 	// One write of one line: lines of several processes do not mix.
 	_, err = f.Write(append(line, '\n'))
 	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func manifestOf(r *episode.Record) string {
-	if r.Preview == nil {
-		return ""
-	}
-	return r.Preview.Manifest
 }

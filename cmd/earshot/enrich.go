@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 	bcp47 "golang.org/x/text/language"
 
-	"github.com/earshot-fm/earshot/audio/enclosure"
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/dag/episode"
 )
@@ -136,7 +135,7 @@ func eventFor(in string) (episode.Event, error) {
 		}, nil
 	}
 	if strings.Contains(in, "://") {
-		return episode.Event{}, fmt.Errorf("%s: neither an http or https address nor a file", enclosure.Redact(in))
+		return episode.Event{}, fmt.Errorf("%s: neither an http or https address nor a file", episode.Redact(in))
 	}
 	path, err := filepath.Abs(in)
 	if err != nil {

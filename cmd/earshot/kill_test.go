@@ -15,6 +15,7 @@ import (
 	"github.com/earshot-fm/earshot/dag"
 	"github.com/earshot-fm/earshot/dag/artifact"
 	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/workers"
 	"github.com/earshot-fm/earshot/workers/index/sqlite"
 	"github.com/earshot-fm/earshot/workers/origin/bucket"
 	"github.com/earshot-fm/earshot/workers/queue"
@@ -140,8 +141,12 @@ func contents(t *testing.T, state string) map[string]string {
 		t.Fatal(err)
 	}
 	defer q.Close()
-	if letters, err := q.DeadLetters(ctx, 10); err != nil || len(letters) > 0 {
-		t.Errorf("dead letters: %v, %v", letters, err)
+	err = q.Sift(ctx, func(l workers.DeadLetter) (workers.Fate, error) {
+		t.Errorf("dead letter: %+v", l)
+		return workers.Keep, nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 	store, err := bucket.Open(ctx, filepath.Join(state, "artifacts"))
 	if err != nil {

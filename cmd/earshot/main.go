@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -119,18 +118,10 @@ type app struct {
 	state       string
 	format      string // "text" or "json"
 	verbose     bool
+	logFormat   string // "text" or "json"
 	profile     string
 	profiling   *os.File
 	probers     probers
-}
-
-// log is where commands say what happens beside their output.
-func (a *app) log() *slog.Logger {
-	level := slog.LevelWarn
-	if a.verbose {
-		level = slog.LevelInfo
-	}
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -145,6 +136,9 @@ func newRoot(a *app) *cobra.Command {
 			if a.format != "text" && a.format != "json" {
 				return exit(exitUsage, fmt.Errorf("--output %q: want text or json", a.format))
 			}
+			if a.logFormat != "text" && a.logFormat != "json" {
+				return exit(exitUsage, fmt.Errorf("--log-format %q: want text or json", a.logFormat))
+			}
 			return a.startProfile()
 		},
 	}
@@ -156,10 +150,11 @@ func newRoot(a *app) *cobra.Command {
 	f.StringVar(&a.state, "state", "", "folder of the embedded queue, index, artifacts and origin (default $XDG_DATA_HOME/earshot)")
 	f.StringVarP(&a.format, "output", "o", "text", "text or json; json is a stable contract")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log what happens")
+	f.StringVar(&a.logFormat, "log-format", "text", "of the log on standard error: text or json")
 	f.StringVar(&a.profile, "cpuprofile", "", "write a CPU profile to a file")
 	_ = f.MarkHidden("cpuprofile") // for make bench
 	root.AddCommand(
-		newDemo(a), newEnrich(a), newSearch(a), newStream(a), newSubmit(a), newExplain(a),
+		newDemo(a), newEnrich(a), newSearch(a), newStream(a), newAPI(a), newSubmit(a), newRemove(a), newDeadLetters(a), newPreflight(a), newIndex(a), newOrigin(a), newExplain(a),
 		newGraph(a), newModels(a), newDevices(a), newEval(a), newConfig(a), newVersion(a),
 		newMeasure(a),
 	)

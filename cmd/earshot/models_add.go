@@ -18,7 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/earshot-fm/earshot/audio/enclosure"
+	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/models/public"
 )
@@ -298,7 +298,7 @@ func fileSum(file string) (string, error) {
 // shown is an address without what may be secret in it.
 func shown(from string) string {
 	if strings.Contains(from, "://") {
-		return enclosure.Redact(from)
+		return episode.Redact(from)
 	}
 	return from
 }

@@ -19,13 +19,9 @@ import (
 	"github.com/earshot-fm/earshot/audio/codec"
 	"github.com/earshot-fm/earshot/audio/enclosure"
 	"github.com/earshot-fm/earshot/dag"
-	"github.com/earshot-fm/earshot/dag/artifact"
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/gpu"
 	"github.com/earshot-fm/earshot/models"
-	"github.com/earshot-fm/earshot/workers/index/sqlite"
-	"github.com/earshot-fm/earshot/workers/origin"
-	"github.com/earshot-fm/earshot/workers/origin/bucket"
 )
 
 // layout is where the embedded parts keep what must last.
@@ -57,9 +53,8 @@ type pipeline struct {
 	hardware  *hardware
 	profiles  *gpu.Profiles
 	scheduler *gpu.Scheduler
-	index     *sqlite.Index
-	origin    *origin.Origin
-	store     *artifact.Store
+	*sinks
+	messaging *messaging
 	metrics   *prometheus.Registry
 	decoder   *codec.Decoder
 	encoder   *codec.Encoder
@@ -69,7 +64,7 @@ type pipeline struct {
 	mu    sync.Mutex
 	wired *wiring // that episodes begin with now
 
-	closers []func(context.Context) error // last opened, first closed
+	closers closers
 }
 
 // openPipeline opens all parts. The caller closes the pipeline.
@@ -86,7 +81,7 @@ func (a *app) openPipeline(ctx context.Context, c config, state string) (_ *pipe
 	if p.layout.scratch, err = openScratch(p.layout.scratch); err != nil {
 		return nil, err
 	}
-	p.closers = append(p.closers, func(context.Context) error { return os.RemoveAll(p.layout.scratch) })
+	p.closers.add(func(context.Context) error { return os.RemoveAll(p.layout.scratch) })
 	catalog, err := c.catalog()
 	if err != nil {
 		return nil, err
@@ -98,20 +93,25 @@ func (a *app) openPipeline(ctx context.Context, c config, state string) (_ *pipe
 	if err := p.openDevices(ctx, state, a.log(), a.probers); err != nil {
 		return nil, err
 	}
+	p.config.fillSlots(ctx, a.probers)
 	if p.decoder, err = codec.NewDecoder(codec.Options{MaxDuration: c.Fetch.MaxDuration}); err != nil {
 		return nil, exit(exitMissingPart, err)
 	}
 	if p.encoder, err = codec.NewEncoder(p.decoder); err != nil {
 		return nil, exit(exitMissingPart, err)
 	}
-	if p.store, err = p.openStore(ctx); err != nil {
+	if p.sinks, err = c.openSinks(ctx, p.layout, p.metrics); err != nil {
 		return nil, err
 	}
-	if err := p.openEffects(ctx); err != nil {
+	p.closers.add(p.sinks.closers.close)
+	if p.messaging, err = p.config.openMessaging(ctx, p.layout); err != nil {
 		return nil, err
 	}
-	if err := p.warmUp(ctx, c, catalog, spec, a.log()); err != nil {
-		return nil, err
+	p.closers.add(p.messaging.closers.close)
+	if c.standIn == 0 {
+		if err := p.warmUp(ctx, c, catalog, spec, a.log()); err != nil {
+			return nil, err
+		}
 	}
 	p.fetch, p.published = p.fetcher(), p.documents()
 	p.wired, err = p.wire(c, catalog, spec)
@@ -143,10 +143,13 @@ func (p *pipeline) wire(c config, catalog *models.Catalog, spec *dag.Spec) (_ *w
 		Preview:  rendering{p.decoder, p.encoder},
 		Publish:  publishing{p.origin},
 		Index:    indexing{p.index},
-		Announce: announcing{p.layout.announced},
+		Announce: p.messaging.announce,
 	}
 	identities := map[string]string{"decode": p.decoder.Build(), "preview": p.encoder.Build()}
-	if err := p.tasks(w, spec, &ports, identities); err != nil {
+	if c.standIn > 0 {
+		standIn{c.standIn}.fit(&ports)
+		identities = nil
+	} else if err := p.tasks(w, spec, &ports, identities); err != nil {
 		return nil, exit(exitUsage, err)
 	}
 	w.enricher, err = enrich.New(enrich.Options{
@@ -157,6 +160,7 @@ func (p *pipeline) wire(c config, catalog *models.Catalog, spec *dag.Spec) (_ *w
 		Store:      p.store,
 		Ledger:     p.store,
 		Scratch:    p.layout.scratch,
+		Worker:     c.Worker.Name,
 	})
 	return w, err
 }
@@ -255,36 +259,14 @@ func (p *pipeline) openDevices(ctx context.Context, state string, log *slog.Logg
 		Log:         log,
 	})
 	g := startGuard(p.hardware, p.scheduler, losses, log, p.metrics)
-	p.closers = append(p.closers, g.close, p.scheduler.Close)
-	return nil
-}
-
-func (p *pipeline) openStore(ctx context.Context) (*artifact.Store, error) {
-	opened, err := bucket.Open(ctx, p.layout.artifacts)
-	if err != nil {
-		return nil, fmt.Errorf("artifact store: %w", err)
-	}
-	p.closers = append(p.closers, func(context.Context) error { return opened.Close() })
-	return artifact.New(opened.Bucket, p.layout.scratch), nil
-}
-
-func (p *pipeline) openEffects(ctx context.Context) error {
-	store, err := bucket.Open(ctx, p.layout.origin)
-	if err != nil {
-		return fmt.Errorf("origin: %w", err)
-	}
-	p.closers = append(p.closers, func(context.Context) error { return store.Close() })
-	p.origin = origin.New(store, origin.Options{})
-	if p.index, err = sqlite.Open(ctx, p.layout.index); err != nil {
-		return err
-	}
-	p.closers = append(p.closers, func(context.Context) error { return p.index.Close() })
+	p.closers.add(g.close)
+	p.closers.add(p.scheduler.Close)
 	return nil
 }
 
 func (p *pipeline) fetcher() fetching {
 	f := enclosure.New(p.config.Fetch.options())
-	p.closers = append(p.closers, func(context.Context) error { f.Close(); return nil })
+	p.closers.add(func(context.Context) error { f.Close(); return nil })
 	return fetching{f, p.config.Fetch.LocalFiles}
 }
 
@@ -293,7 +275,7 @@ func (p *pipeline) documents() documents {
 	o := p.config.Fetch.options()
 	o.MaxBytes, o.Timeout, o.Attempts, o.Compressed = maxDocument, 30*time.Second, 2, true
 	f := enclosure.New(o)
-	p.closers = append(p.closers, func(context.Context) error { f.Close(); return nil })
+	p.closers.add(func(context.Context) error { f.Close(); return nil })
 	return documents{f, p.layout.scratch}
 }
 
@@ -306,15 +288,8 @@ func (c fetchConfig) options() enclosure.Options {
 	return o
 }
 
-// close releases everything, in the reverse order of opening.
-func (p *pipeline) close(ctx context.Context) error {
-	var errs []error
-	for i := len(p.closers) - 1; i >= 0; i-- {
-		errs = append(errs, p.closers[i](ctx))
-	}
-	p.closers = nil
-	return errors.Join(errs...)
-}
+// close releases everything.
+func (p *pipeline) close(ctx context.Context) error { return p.closers.close(ctx) }
 
 // openScratch makes this process's folder for files that need not last, and
 // removes those of processes that are gone.

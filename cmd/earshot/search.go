@@ -13,7 +13,6 @@ import (
 
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers/index"
-	"github.com/earshot-fm/earshot/workers/index/sqlite"
 )
 
 func newSearch(a *app) *cobra.Command {
@@ -52,11 +51,11 @@ excludes.`,
 			if err != nil {
 				return err
 			}
-			file := cfg.layout(state).index
-			if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-				return exit(exitUsage, fmt.Errorf("search: no index is there yet (%s): enrich an episode first, or name another folder with --state", file))
+			l := cfg.layout(state)
+			if _, err := os.Stat(l.index); errors.Is(err, fs.ErrNotExist) && !cfg.isElasticsearch() {
+				return exit(exitUsage, fmt.Errorf("search: no index is there yet (%s): enrich an episode first, or name another folder with --state", l.index))
 			}
-			idx, err := sqlite.Open(cmd.Context(), file)
+			idx, err := cfg.openIndex(cmd.Context(), l)
 			if err != nil {
 				return err
 			}

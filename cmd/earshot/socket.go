@@ -11,11 +11,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/earshot-fm/earshot/gpu"
 )
@@ -74,40 +71,16 @@ func showWorker(devices []gpu.DeviceState) shownWorker {
 	return w
 }
 
-// serveSocket answers `earshot devices`, and whoever wants the metrics or asks
-// whether the worker is ready, on a socket in the state folder, until the
-// pipeline closes. Where there can be none the worker goes on without.
-func (p *pipeline) serveSocket(state string, log *slog.Logger) {
+// serveSocket has the operator port answer on a socket in the state folder too,
+// where `earshot devices` looks. Where there can be none the worker goes on
+// without.
+func (p *pipeline) serveSocket(state string, h *health, log *slog.Logger) {
 	l, err := listenAt(filepath.Join(state, fmt.Sprintf("worker-%d.sock", os.Getpid())))
 	if err != nil {
 		log.Warn("earshot devices will not see this worker", "error", err)
 		return
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /devices", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(showWorker(p.scheduler.Devices())) // a client that left is no matter
-	})
-	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
-		if _, err := p.scheduler.Lost(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			log.Warn("earshot devices does not see this worker any more", "error", err)
-		}
-	})
-	p.closers = append(p.closers, func(context.Context) error {
-		err := server.Close()
-		serving.Wait()
-		return err
-	})
+	p.serve(l, p.operatorPort(h), log)
 }
 
 // listenAt opens a socket for this user alone. One that a killed worker left

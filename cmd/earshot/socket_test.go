@@ -23,9 +23,9 @@ import (
 func TestAWorkerTellsOfItself(t *testing.T) {
 	state := t.TempDir()
 	registry := prometheus.NewRegistry()
-	p := &pipeline{metrics: registry, scheduler: gpu.New(gpu.Options{Registerer: registry, Devices: []gpu.Device{{Name: "cuda:0", MemoryBytes: 1 << 30}}})}
+	p := &pipeline{sinks: reachable(t), metrics: registry, scheduler: gpu.New(gpu.Options{Registerer: registry, Devices: []gpu.Device{{Name: "cuda:0", MemoryBytes: 1 << 30}}})}
 	p.closers = append(p.closers, p.scheduler.Close)
-	p.serveSocket(state, slog.New(slog.DiscardHandler))
+	p.serveSocket(state, p.health(), slog.New(slog.DiscardHandler))
 	stale := filepath.Join(state, "worker-1.sock")
 	l, err := net.Listen("unix", stale)
 	if err != nil {
@@ -60,14 +60,14 @@ func TestAWorkerTellsOfItself(t *testing.T) {
 		}
 		return resp.StatusCode, string(b)
 	}
-	if code, body := get("/ready"); code != http.StatusOK {
+	if code, body := get("/readyz"); code != http.StatusOK {
 		t.Errorf("%d %s", code, body)
 	}
 	if _, body := get("/metrics"); !strings.Contains(body, `earshot_device_ledger_bytes{device="cuda:0",what="total"} 1.073741824e+09`) {
 		t.Errorf("metrics:\n%s", body)
 	}
 	p.scheduler.Lose("cuda:0", models.ErrDeviceLost)
-	if code, body := get("/ready"); code != http.StatusServiceUnavailable || !strings.Contains(body, "cuda:0") {
+	if code, body := get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "cuda:0") {
 		t.Errorf("%d %s", code, body)
 	}
 	if err := p.close(context.Background()); err != nil {

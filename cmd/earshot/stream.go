@@ -1,20 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/earshot-fm/earshot/audio/enclosure"
 	"github.com/earshot-fm/earshot/dag"
@@ -22,14 +23,14 @@ import (
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/models"
 	"github.com/earshot-fm/earshot/workers"
-	"github.com/earshot-fm/earshot/workers/feed"
-	"github.com/earshot-fm/earshot/workers/queue"
+	"github.com/earshot-fm/earshot/workers/index"
 )
 
 func newStream(a *app) *cobra.Command {
 	var feeds []string
 	var untilEmpty, localFiles bool
-	var dieAt string
+	var dieAt, operator string
+	var standIn time.Duration
 	c := &cobra.Command{
 		Use:   "stream",
 		Short: "Enrich what the queue and the feeds bring, until stopped",
@@ -62,6 +63,7 @@ these where both fit.`,
 				return exit(exitUsage, err)
 			}
 			cfg.Fetch.LocalFiles = cfg.Fetch.LocalFiles || localFiles
+			cfg.untilEmpty, cfg.standIn = untilEmpty, standIn
 			p, err := a.openPipeline(ctx, cfg, state)
 			if err != nil {
 				return err
@@ -69,13 +71,22 @@ these where both fit.`,
 			defer func() { err = errors.Join(err, p.close(context.WithoutCancel(ctx))) }()
 			signal.Reset(syscall.SIGHUP) // as listen does, after CUDA was set up
 			signal.Notify(reload, syscall.SIGHUP)
-			p.serveSocket(state, a.log())
-			q, err := queue.Open(ctx, p.layout.queue, queue.Options{Visibility: cfg.Worker.Visibility, UntilEmpty: untilEmpty})
-			if err != nil {
-				return err
+			h, log := p.health(), a.log()
+			p.serveSocket(state, h, log)
+			if cfg.Operator.Listen = cmp.Or(operator, cfg.Operator.Listen); cfg.Operator.Listen != "" {
+				l, err := net.Listen("tcp", cfg.Operator.Listen)
+				if err != nil {
+					return exit(exitUsage, fmt.Errorf("operator.listen: %w", err))
+				}
+				p.serve(l, p.operatorPort(h), log)
+				log.Info("the operator port answers", "address", l.Addr().String())
 			}
-			defer func() { err = errors.Join(err, q.Close()) }()
-			s := &streamer{app: a, pipeline: p, queue: q, die: die, reload: reload}
+			tracer, closeTracing, err := openTracing(ctx, cfg.Worker.Name)
+			if err != nil {
+				return exit(exitUsage, err)
+			}
+			p.closers.add(closeTracing)
+			s := &streamer{app: a, pipeline: p, health: h, tracer: tracer, log: log, state: state, die: die, reload: reload}
 			return s.run(ctx, feeds, untilEmpty)
 		},
 	}
@@ -85,8 +96,12 @@ these where both fit.`,
 	f.StringArrayVar(&feeds, "feed", nil, "address of an RSS feed to poll; may be repeated")
 	f.BoolVar(&untilEmpty, "until-empty", false, "end when the queue is empty (and each feed was polled once)")
 	f.BoolVar(&localFiles, "local-files", false, "take files of this machine that were submitted (fetch.local_files of the configuration)")
+	f.StringVar(&operator, "operator", "", "answer /livez, /readyz, /metrics, /devices and /debug/pprof at this address, such as :9464 (default: operator.listen of the configuration)")
 	f.StringVar(&dieAt, "die-at", "", "kill this process at NODE:started, NODE:stopped or verdict, the n-th time: decode:started:3")
-	_ = f.MarkHidden("die-at") // for the kill test
+	f.DurationVar(&standIn, "stand-in", 0, "take no audio and run no models: a stand-in that costs this time an episode")
+	for _, forTests := range []string{"die-at", "stand-in"} {
+		_ = f.MarkHidden(forTests)
+	}
 	return c
 }
 
@@ -94,44 +109,56 @@ these where both fit.`,
 type streamer struct {
 	app      *app
 	pipeline *pipeline
-	queue    *queue.Queue
+	health   *health
+	tracer   trace.Tracer
+	log      *slog.Logger
+	state    string
 	die      *dieAt
 	reload   <-chan os.Signal // SIGHUP
 	mu       sync.Mutex       // one line of output at a time
 }
 
 func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
-	log := s.app.log()
-	poller, err := s.poller(feeds, log)
-	if err != nil {
-		return exit(exitUsage, err)
-	}
+	p := s.pipeline
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var polling sync.WaitGroup
-	if once && len(feeds) > 0 {
-		if _, err := poller.Poll(ctx); err != nil {
-			return err
-		}
-	} else if len(feeds) > 0 {
-		polling.Go(func() {
-			if err := poller.Run(ctx); err != nil {
+	defer context.AfterFunc(ctx, func() { s.health.draining.Store(true) })()
+
+	var beside sync.WaitGroup
+	aside := func(do func(context.Context) error) {
+		beside.Go(func() {
+			if err := do(ctx); err != nil {
 				stop(err)
 			}
 		})
 	}
-	reloading := s.reloadOnSignal(ctx, log)
-	c := s.pipeline.config.Worker
-	w := workers.New(s.enrich, s.queue, workers.Options{
+	api, err := p.config.openAPI(p.index, p.messaging, func() error { return s.health.ready(ctx) }, p.metrics, s.log)
+	if err != nil {
+		return err
+	}
+	if api != nil {
+		aside(api.serve)
+	}
+	if err := s.poll(ctx, feeds, once, aside); err != nil {
+		stop(nil)
+		beside.Wait()
+		return err
+	}
+	reloading := onSignal(ctx, s.reload, func() { s.reconfigure(ctx, api) })
+	c := p.config.Worker
+	w := workers.New(s.traced(s.enrich), p.messaging.letters, workers.Options{
 		Grace:         c.Grace,
 		MaxFailures:   c.MaxFailures,
 		MaxDeliveries: c.MaxDeliveries,
-		Log:           log,
+		Log:           s.log,
+		Remove:        s.traced(s.remove),
+		Heads:         p.heads,
+		Discard:       s.discard,
 		Observe:       s.verdict,
 	})
-	err = w.Run(ctx, workers.Lane{Name: "queue", Source: s.queue, Slots: c.Slots})
+	err = w.Run(ctx, p.messaging.lanes...)
 	stop(nil)
-	polling.Wait()
+	beside.Wait()
 	reloading()
 	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
@@ -139,64 +166,70 @@ func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
 	return err
 }
 
-// reloadOnSignal reads graph and models anew from the configuration with each
-// SIGHUP, until ctx ends; what it returns waits for that. A configuration that
-// is wrong leaves all as it was.
-func (s *streamer) reloadOnSignal(ctx context.Context, log *slog.Logger) (wait func()) {
-	var reloading sync.WaitGroup
-	reloading.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-s.reload:
-			}
-			c, err := s.app.loadConfig()
-			if err == nil {
-				err = s.pipeline.rewire(ctx, c, log)
-			}
-			if err != nil {
-				log.Error("the configuration is not taken: all stays as it was", "error", err)
-				continue
-			}
-			log.Info("graph and models are those of the configuration now; other settings need a restart", "generation", c.Generation)
-		}
-	})
-	return reloading.Wait
+// reconfigure reads graph, models, tokens and certificates anew. A configuration
+// that is wrong leaves all as it was.
+func (s *streamer) reconfigure(ctx context.Context, api *endpoint) {
+	if err := api.reload(); err != nil {
+		s.log.Error("tokens and certificates stay as they were", "error", err)
+	}
+	c, err := s.app.loadConfig()
+	if err == nil {
+		err = s.pipeline.rewire(ctx, c, s.log)
+	}
+	if err != nil {
+		s.log.Error("the configuration is not taken: all stays as it was", "error", err)
+		return
+	}
+	s.log.Info("graph and models are those of the configuration now; other settings need a restart", "generation", c.Generation)
 }
 
-func (s *streamer) poller(feeds []string, log *slog.Logger) (*feed.Poller, error) {
-	c := s.pipeline.config
-	var allowed []netip.Prefix
-	for _, p := range c.Fetch.AllowPrivate {
-		allowed = append(allowed, netip.MustParsePrefix(p)) // checked with the configuration
+// traced does work on a delivery under a span of its own and with its lines in
+// the log marked.
+func (s *streamer) traced(work workers.Enrich) workers.Enrich {
+	return func(ctx context.Context, d workers.Delivery) (workers.Outcome, error) {
+		ctx = withSubject(ctx, slog.String("episode", string(d.Event.ID)), slog.Int64("revision", int64(d.Event.Revision)))
+		ctx, span := startDelivery(ctx, s.tracer, d)
+		outcome, err := work(ctx, d)
+		endDelivery(span, outcome, err)
+		return outcome, err
 	}
-	dialer := &net.Dialer{Timeout: 15 * time.Second, Control: enclosure.Guard(allowed)}
-	client := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: true}}
-	s.pipeline.closers = append(s.pipeline.closers, func(context.Context) error { client.CloseIdleConnections(); return nil })
-	return feed.New(feeds, client, s.queue, func(ctx context.Context, e episode.Event) error {
-		_, err := s.queue.Publish(ctx, e)
-		return err
-	}, feed.Options{
-		Interval:  c.Worker.PollEvery,
-		Fresh:     7 * 24 * time.Hour,
-		UserAgent: fmt.Sprintf("earshot/%s (+%s)", version, c.Fetch.Contact),
-		Log:       log,
-	})
 }
 
 // enrich takes one delivery through the graph.
 func (s *streamer) enrich(ctx context.Context, d workers.Delivery) (workers.Outcome, error) {
 	ev := d.Event
 	ev.FirstSeen = d.FirstSeen
-	result, err := s.pipeline.enrich(ctx, ev, s.die.observe)
-	if err != nil {
-		return "", verdictError(err)
+	if to := ev.Control.Recipients; to != nil && !slices.Contains(to, s.pipeline.config.Worker.Name) {
+		return workers.Passed, nil
 	}
-	if result.Overtaken {
+	logged := logNodes(ctx, s.log)
+	result, err := s.pipeline.enrich(ctx, ev, func(e dag.Event) {
+		s.die.observe(e)
+		logged(e)
+	})
+	traceNodes(ctx, s.tracer, result.Report)
+	switch {
+	case err != nil:
+		return "", verdictError(err)
+	case ev.Control.Ping:
+		s.pong(result.Report)
+		return workers.Passed, nil
+	case result.Overtaken:
 		return workers.Overtaken, nil
 	}
 	return workers.Enriched, nil
+}
+
+// pong prints the answer to a ping: what would run.
+func (s *streamer) pong(report dag.Report) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.app.format == "json" {
+		_ = s.app.jsonLine(report) // a closed pipe is no reason to stop working
+		return
+	}
+	fmt.Fprintf(s.app.out, "%s: a ping; what would run:\n", report.Subject)
+	printDecisions(s.app.out, report)
 }
 
 // enrich takes an event through the graph in its own lane of the scheduler.
@@ -220,6 +253,9 @@ func verdictError(err error) error {
 	}
 	if t, ok := errors.AsType[*enclosure.TransientError](err); ok && t.RetryAfter > 0 {
 		return workers.RetryAfter(t.RetryAfter, err)
+	}
+	if u, ok := errors.AsType[*index.Unavailable](err); ok && u.After > 0 {
+		return workers.RetryAfter(u.After, err)
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return workers.RetryAfter(fullDiskWait, fmt.Errorf("%w: make room", err))

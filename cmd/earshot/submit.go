@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/earshot-fm/earshot/dag/episode"
-	"github.com/earshot-fm/earshot/workers/queue"
 )
 
 func newSubmit(a *app) *cobra.Command {
@@ -49,11 +49,11 @@ func newSubmit(a *app) *cobra.Command {
 			if err := os.MkdirAll(state, 0o755); err != nil {
 				return fmt.Errorf("state folder: %w", err)
 			}
-			q, err := queue.Open(cmd.Context(), cfg.layout(state).queue, queue.Options{})
+			m, err := cfg.openMessaging(cmd.Context(), cfg.layout(state))
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, q.Close()) }()
+			defer func() { err = errors.Join(err, m.closers.close(context.WithoutCancel(cmd.Context()))) }()
 			local := func(ev episode.Event) bool { return strings.HasPrefix(ev.Enclosure.URL, "file:") }
 			if !cfg.Fetch.LocalFiles && slices.ContainsFunc(events, local) {
 				fmt.Fprintln(a.err, "earshot: files of this machine are taken by 'earshot stream --local-files' alone, or with fetch.local_files in the configuration")
@@ -62,7 +62,7 @@ func newSubmit(a *app) *cobra.Command {
 				if backlog {
 					ev.Priority = episode.Backlog
 				}
-				if _, err := q.Publish(cmd.Context(), ev); err != nil {
+				if err := m.Publish(cmd.Context(), ev); err != nil {
 					return err
 				}
 				fmt.Fprintf(a.out, "%s  %s\n", ev.ID, ev.Title)

@@ -21,6 +21,7 @@ import (
 	"iter"
 	"os"
 	"strings"
+	"sync"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
@@ -35,6 +36,7 @@ import (
 type Store struct {
 	bucket  *blob.Bucket
 	scratch string
+	binds   [256]sync.Mutex // by a key's first byte; see Bind
 }
 
 // New gives a store in the bucket, which stays the caller's to close. Artifacts
@@ -140,8 +142,9 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (hash string, err error) {
 // set.
 //
 // Two processes that bind a key at one instant agree if the bucket has atomic
-// preconditions: GCS, S3 and memory do. A folder has them within a process
-// only; across processes the loser may not notice.
+// preconditions: GCS, S3 and memory do. A folder does not; there, two stores
+// on it that bind at one instant may both think that they were first. Within a
+// store no two do.
 func (s *Store) Bind(ctx context.Context, key, hash string, replace bool) (bound string, err error) {
 	name, err := objectName("keys", key)
 	if err != nil {
@@ -150,16 +153,24 @@ func (s *Store) Bind(ctx context.Context, key, hash string, replace bool) (bound
 	if !isSHA256(hash) {
 		return "", fmt.Errorf("artifact: binding key %.12s: %q is not a SHA-256 in hexadecimal", key, hash)
 	}
+	lock := &s.binds[firstByte(key)]
+	lock.Lock()
+	defer lock.Unlock()
 	if !replace {
 		err := s.write(ctx, name, strings.NewReader(hash), &blob.WriterOptions{IfNotExist: true})
 		if err == nil {
 			return hash, nil
 		}
-		if gcerrors.Code(err) != gcerrors.FailedPrecondition {
+		// S3 also answers with a conflict, and a connection may break after the
+		// write: whatever it was, a key that is bound now is bound.
+		first, ok, lookErr := s.living(ctx, key)
+		switch {
+		case ok:
+			return first, nil
+		case gcerrors.Code(err) != gcerrors.FailedPrecondition:
 			return "", fmt.Errorf("artifact: writing key %.12s: %w", key, err)
-		}
-		if first, ok, err := s.living(ctx, key); ok || err != nil {
-			return first, err
+		case lookErr != nil:
+			return "", lookErr
 		}
 	}
 	if err := s.write(ctx, name, strings.NewReader(hash), nil); err != nil {
@@ -341,6 +352,11 @@ func objectName(kind, sum string) (string, error) {
 		return "", fmt.Errorf("artifact: %q is not a SHA-256 in lower-case hexadecimal", sum)
 	}
 	return kind + "/" + sum[:2] + "/" + sum, nil
+}
+
+func firstByte(sum string) byte {
+	first, _ := hex.DecodeString(sum[:2]) // isSHA256 holds
+	return first[0]
 }
 
 func isSHA256(s string) bool {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"runtime"
 	"strings"
@@ -20,16 +21,26 @@ import (
 	"gocloud.dev/blob/fileblob"
 	"gocloud.dev/blob/memblob"
 	"pgregory.net/rapid"
+
+	"github.com/earshot-fm/earshot/dag/artifact/buckettest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start")) // of the gs driver's module
+}
 
-// onEach runs a test on each kind of bucket that needs no server.
+// onEach runs a test on each kind of bucket.
 func onEach(t *testing.T, test func(t *testing.T, s *Store)) {
 	for name, open := range map[string]func(t *testing.T) (*blob.Bucket, error){
 		"memory": func(*testing.T) (*blob.Bucket, error) { return memblob.OpenBucket(nil), nil },
 		"folder": func(t *testing.T) (*blob.Bucket, error) {
 			return fileblob.OpenBucket(t.TempDir(), &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
+		},
+		"s3": func(t *testing.T) (*blob.Bucket, error) {
+			return blob.OpenBucket(t.Context(), buckettest.S3(t, nil))
+		},
+		"gs": func(t *testing.T) (*blob.Bucket, error) {
+			return blob.OpenBucket(t.Context(), buckettest.GCS(t, nil))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -228,6 +239,83 @@ func TestManyWritersAgree(t *testing.T) {
 			equal(t, "bound", hash, bound[0])
 		}
 	})
+}
+
+// Two processes, each with a client of its own, bind the same keys at once.
+func TestProcessesOnOneBucketAgree(t *testing.T) {
+	for scheme, serve := range buckettest.Stores {
+		t.Run(scheme, func(t *testing.T) {
+			address := serve(t, nil)
+			var stores [2]*Store
+			for i := range stores {
+				bucket, err := blob.OpenBucket(t.Context(), address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer bucket.Close()
+				stores[i] = New(bucket, t.TempDir())
+			}
+			const keys = 20
+			var bound [2][keys]string
+			var processes sync.WaitGroup
+			for i, s := range stores {
+				for k := range keys {
+					processes.Go(func() {
+						hash, err := s.Put(t.Context(), strings.NewReader(strings.Repeat("x", i+1)))
+						if err == nil {
+							bound[i][k], err = s.Bind(t.Context(), sum(strings.Repeat("key", k)), hash, false)
+						}
+						if err != nil {
+							t.Error(err)
+						}
+					})
+				}
+			}
+			processes.Wait()
+			equal(t, "both go on with the same", bound[0], bound[1])
+			for k, hash := range bound[0] {
+				last, found, err := stores[1].Lookup(t.Context(), sum(strings.Repeat("key", k)))
+				equal(t, "error", err, nil)
+				equal(t, "found", found, true)
+				equal(t, "bound", last, hash)
+			}
+		})
+	}
+}
+
+// S3 answers one of two conditional writes at once with a conflict.
+func TestAConflictThatTheOtherWonIsNoError(t *testing.T) {
+	key, first := sum("key"), sum("first")
+	other := func() {}
+	bucket, err := blob.OpenBucket(t.Context(), buckettest.S3(t, func(store http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("If-None-Match") != "*" {
+				store.ServeHTTP(w, r)
+				return
+			}
+			other()
+			w.Header().Set("Content-Type", "application/xml")
+			w.WriteHeader(http.StatusConflict)
+			io.WriteString(w, "<Error><Code>ConditionalRequestConflict</Code><Message>at once</Message></Error>")
+		})
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bucket.Close()
+	s := New(bucket, t.TempDir())
+	put(t, s, "first")
+	second := put(t, s, "second")
+	if _, err := s.Bind(t.Context(), key, second, false); err == nil || !strings.Contains(err.Error(), "ConditionalRequestConflict") {
+		t.Errorf("a conflict that nobody has won: %v", err)
+	}
+	other = func() {
+		name, _ := objectName("keys", key)
+		if err := bucket.WriteAll(context.WithoutCancel(t.Context()), name, []byte(first), nil); err != nil {
+			t.Error(err)
+		}
+	}
+	equal(t, "bound", bind(t, s, key, second, false), first)
 }
 
 // A hundred megabytes go in and out without being held in memory.

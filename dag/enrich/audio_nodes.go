@@ -17,7 +17,7 @@ import (
 // fetch downloads the enclosure. Its live value is the path of the local file,
 // which spares decode and preview reading it back from the store.
 func (g *nodes) fetch(ctx context.Context, t *dag.Task) (io.Reader, error) {
-	address := ctx.Value(addressKey{}).(string)
+	address := deliveryOf(ctx).address
 	dir, err := scratch(t, g.scratch)
 	if err != nil {
 		return nil, err

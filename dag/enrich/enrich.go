@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,11 +39,22 @@ type linked struct {
 	Links    []episode.Link   `json:"links"`
 }
 
-type addressKey struct{}
+// delivery is what nodes know of an event beside the graph's inputs, past the
+// keys.
+type delivery struct {
+	address             string // the enclosure's, for fetch
+	firstSeen, received time.Time
+}
 
-// withAddress carries the enclosure's address past the keys to fetch.
-func withAddress(ctx context.Context, url string) context.Context {
-	return context.WithValue(ctx, addressKey{}, url)
+type deliveryKey struct{}
+
+func withDelivery(ctx context.Context, d delivery) context.Context {
+	return context.WithValue(ctx, deliveryKey{}, d)
+}
+
+func deliveryOf(ctx context.Context) delivery {
+	d, _ := ctx.Value(deliveryKey{}).(delivery)
+	return d
 }
 
 type about struct {
@@ -58,6 +70,7 @@ type Enricher struct {
 	engine     *dag.Engine
 	graph      *dag.Graph
 	generation episode.Generation
+	worker     string
 	now        func() time.Time
 }
 
@@ -69,6 +82,7 @@ type Options struct {
 	Identities map[string]string // node -> what its model, engine, device class or codec is: part of its keys
 	Store      dag.Store
 	Ledger     dag.Ledger       // nil: explain has no memory
+	Worker     string           // who runs it, for the audit log
 	Scratch    string           // folder for local files; "": the system's
 	Now        func() time.Time // nil: time.Now
 }
@@ -88,6 +102,7 @@ func New(o Options) (*Enricher, error) {
 		engine:     &dag.Engine{Store: o.Store, Ledger: o.Ledger, Now: now},
 		graph:      graph,
 		generation: o.Generation,
+		worker:     o.Worker,
 		now:        now,
 	}, nil
 }
@@ -104,30 +119,17 @@ type Result struct {
 // nil, is told what happens.
 func (e *Enricher) Enrich(ctx context.Context, ev episode.Event, observe func(dag.Event)) (Result, error) {
 	received := e.now()
-	if err := ev.Check(); err != nil {
-		return Result{}, dag.Reject("bad-event", err)
-	}
-	inputs, err := e.inputs(ev)
+	req, err := e.request(ev)
 	if err != nil {
 		return Result{}, dag.Reject("bad-event", err)
 	}
-	report, err := e.engine.Run(withAddress(ctx, ev.Enclosure.URL), e.graph, dag.Request{
-		Subject: string(ev.ID),
-		Inputs:  inputs,
-		Targets: ev.Control.Targets,
-		Force:   ev.Control.Force,
-		Ping:    ev.Control.Ping,
-		Observe: observe,
-	})
+	req.Observe = observe
+	report, err := e.engine.Run(withDelivery(ctx, delivery{ev.Enclosure.URL, ev.FirstSeen, received}), e.graph, req)
 	res := Result{Report: report}
 	if err != nil {
 		return res, err
 	}
-	for _, d := range report.Decisions {
-		if over, _ := d.Detail[noteOvertaken].(bool); over {
-			res.Overtaken = true
-		}
-	}
+	res.Overtaken = overtaken(report)
 	d := report.Decision(nodeRecord)
 	if d.Hash == "" || ev.Control.Ping {
 		return res, nil
@@ -139,6 +141,57 @@ func (e *Enricher) Enrich(ctx context.Context, ev episode.Event, observe func(da
 	r.Run = runOf(report, ev.FirstSeen, received)
 	res.Record = r
 	return res, nil
+}
+
+// everyNode, in Control.Force, stands for all of them.
+const everyNode = "all"
+
+func (e *Enricher) request(ev episode.Event) (dag.Request, error) {
+	req := dag.Request{Subject: string(ev.ID), Targets: ev.Control.Targets, Force: ev.Control.Force, Ping: ev.Control.Ping, By: e.worker}
+	if err := ev.Check(); err != nil {
+		return req, err
+	}
+	var names []string
+	for _, n := range e.graph.Nodes() {
+		names = append(names, n.Name)
+	}
+	if slices.Contains(req.Force, everyNode) {
+		req.Force = names
+	}
+	for field, asked := range map[string][]string{"control.targets": req.Targets, "control.force": req.Force} {
+		for _, name := range asked {
+			if !slices.Contains(names, name) {
+				return req, &episode.FieldError{Field: field, Problem: fmt.Sprintf("the graph has no node %.60q (has %s)", name, strings.Join(names, ", "))}
+			}
+		}
+	}
+	inputs, err := e.inputs(ev)
+	req.Inputs = inputs
+	return req, err
+}
+
+// Forget deletes all that was kept of an episode but what holds nothing of its
+// content: keys, the reasons of gaps, the audit log.
+func (e *Enricher) Forget(ctx context.Context, id episode.ID) error {
+	return e.engine.Forget(ctx, string(id))
+}
+
+// ForgetEvent is Forget, and reaches besides what a killed worker has left of
+// this event.
+func (e *Enricher) ForgetEvent(ctx context.Context, ev episode.Event) error {
+	ev.Control = episode.Control{}
+	req, err := e.request(ev)
+	if err != nil {
+		return err
+	}
+	return e.engine.ForgetRequest(ctx, e.graph, req)
+}
+
+func overtaken(report dag.Report) bool {
+	return slices.ContainsFunc(report.Decisions, func(d dag.Decision) bool {
+		over, _ := d.Detail[noteOvertaken].(bool)
+		return over
+	})
 }
 
 // Last gives the report on the episode's last run, and whether there is one.
@@ -178,7 +231,7 @@ func (e *Enricher) inputs(ev episode.Event) (map[string][]byte, error) {
 		inIdentity: identity{
 			ID: ev.ID, Podcast: ev.Podcast, Title: ev.Title, Description: ev.Description,
 			Revision: ev.Revision, Generation: e.generation, PublishedAt: ev.PublishedAt.UTC(), Explicit: ev.Explicit,
-			Enclosure: episode.Enclosure{URL: ev.Enclosure.URL, Type: ev.Enclosure.Type},
+			Enclosure: episode.Enclosure{URL: ev.ShownEnclosure(), Type: ev.Enclosure.Type},
 		},
 	} {
 		b, err := episode.Marshal(v)
@@ -218,6 +271,9 @@ func runOf(report dag.Report, firstSeen, received time.Time) *episode.Run {
 		if d.After != "" {
 			after[d.Node] = d.After
 		}
+	}
+	for _, v := range report.Visits {
+		run.Visits = append(run.Visits, episode.Visit{By: v.By, Began: v.Began, Took: seconds(v.Took), Nodes: v.Ran, Failure: v.Failure})
 	}
 	publish := report.Decision(nodePublish)
 	if publish.Status == dag.Ran {

@@ -39,6 +39,7 @@ type world struct {
 	writeErr   error             // of the same
 	newer      bool              // the index holds a newer version
 	indexed    *episode.Record
+	announced  *episode.Record
 	objects    map[string][]byte
 }
 
@@ -207,8 +208,9 @@ func (w *world) Put(_ context.Context, r *episode.Record) (bool, error) {
 	w.indexed = r
 	return w.newer, nil
 }
-func (w *world) Announce(context.Context, *episode.Record) error {
+func (w *world) Announce(_ context.Context, r *episode.Record) error {
 	w.called("announce")
+	w.announced = r
 	return nil
 }
 
@@ -246,6 +248,7 @@ func (s *setup) configured(t *testing.T, identities map[string]string, old, new 
 	w := s.world
 	e, err := New(Options{
 		Spec: spec, Generation: 3, Identities: identities, Store: s.store, Ledger: s.store, Scratch: t.TempDir(),
+		Worker: "w1",
 		Ports: Ports{
 			Fetch: w, Documents: w.documents, Audio: fakeAudio{w}, Speech: fakeSpeech{w}, Language: fakeLanguage{w}, Transcript: fakeTranscriber{w}, Punctuation: fakePunctuator{w}, Speakers: fakeSpeakers{w},
 			Sounds: fakeSounds{w}, Topics: fakeTopics{w}, Passages: fakePassages{w}, Keywords: fakeKeywords{w}, Ads: fakeAds{w}, Highlight: fakeRanker{w}, Preview: fakeRenderer{w},
@@ -362,6 +365,28 @@ func TestAnotherAddressOfTheSameRevisionDownloadsNothing(t *testing.T) {
 	}
 }
 
+func TestARecordShowsNoSecretOfAnAddress(t *testing.T) {
+	s := newSetup(t)
+	e := s.enricher(t, nil)
+	for name, change := range map[string]func(*episode.Event){
+		"user": func(ev *episode.Event) { ev.Enclosure.URL = "https://user:hunter2@example.org/a.mp3?auth=hunter2" },
+		"private": func(ev *episode.Event) {
+			ev.Private, ev.Enclosure.URL = true, "https://example.org/hunter2/a.mp3?auth=hunter2"
+		},
+	} {
+		ev := event()
+		change(&ev)
+		got, _ := s.enrich(t, e, ev)
+		doc, err := episode.Marshal(got.Record)
+		if err != nil || strings.Contains(string(doc), "hunter2") || got.Record.Episode.Enclosure.URL == "" {
+			t.Errorf("%s: %v\n%s", name, err, doc)
+		}
+	}
+	if got, _ := s.enrich(t, e, event()); got.Record.Episode.Enclosure.URL != event().Enclosure.URL {
+		t.Errorf("a public address is shown as %s", got.Record.Episode.Enclosure.URL)
+	}
+}
+
 func TestAChangedTopicModelFetchesNoAudio(t *testing.T) {
 	s := newSetup(t)
 	s.enrich(t, s.enricher(t, nil), event())
@@ -438,8 +463,8 @@ func TestTargetsRunOnlyWhatTheyNeed(t *testing.T) {
 func TestFailuresAndOvertakenAreTold(t *testing.T) {
 	s := newSetup(t)
 	s.newer = true
-	if got, _ := s.enrich(t, s.enricher(t, nil), event()); !got.Overtaken {
-		t.Error("a newer version in the index is not told")
+	if got, calls := s.enrich(t, s.enricher(t, nil), event()); !got.Overtaken || strings.Contains(calls, "announce") {
+		t.Errorf("a newer version in the index: overtaken %v, called %s", got.Overtaken, calls)
 	}
 	for _, c := range []struct {
 		err  error

@@ -158,7 +158,7 @@ func Vocabulary(models map[string][]string) dag.Vocabulary {
 		case nodeChapters:
 			w.Parameters = func() any { return &ChapterOptions{Min: 60} }
 		case nodeTranscript:
-			w.Parameters = func() any { return &TranscriptOptions{Publisher: publisherFallback} }
+			w.Parameters = func() any { return &TranscriptOptions{Publisher: publisherPrefer} }
 		}
 		v.Nodes[k.name] = w
 	}

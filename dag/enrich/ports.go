@@ -207,7 +207,7 @@ type Indexer interface {
 }
 
 // Announcer tells others that an episode is enriched. It may tell the same
-// more than once.
+// more than once. The record has its run, as far as it has come.
 type Announcer interface {
 	Announce(ctx context.Context, r *episode.Record) error
 }

@@ -44,8 +44,8 @@ func TestThePublishersTranscriptStandsIn(t *testing.T) {
 		source, gap         string // of the transcript
 		warning             string
 	}{
-		"recognised by default":   {"en", "fallback", vtt, documents{"t.vtt": told(0, 200)}, "recognised", "", ""},
-		"preferred":               {"en", "prefer", vtt, documents{"t.vtt": told(0, 200)}, "publisher", "", ""},
+		"recognised on request":   {"en", "fallback", vtt, documents{"t.vtt": told(0, 200)}, "recognised", "", ""},
+		"preferred by default":    {"en", "prefer", vtt, documents{"t.vtt": told(0, 200)}, "publisher", "", ""},
 		"never":                   {"en", "never", vtt, documents{"t.vtt": told(0, 200)}, "recognised", "", ""},
 		"no recogniser":           {"fr", "fallback", []episode.Link{{URL: "t.vtt", Type: "text/vtt"}}, documents{"t.vtt": told(0, 200)}, "publisher", "", ""},
 		"no recogniser and never": {"fr", "never", vtt, documents{"t.vtt": told(0, 200)}, "", `no recogniser for language "fr"`, ""},
@@ -69,7 +69,7 @@ func TestThePublishersTranscriptStandsIn(t *testing.T) {
 			s := newSetup(t)
 			s.language = c.language
 			s.documents = c.docs
-			e := s.configured(t, nil, "publisher: fallback", "publisher: "+c.publisher)
+			e := s.configured(t, nil, "publisher: prefer", "publisher: "+c.publisher)
 			ev := event()
 			ev.Transcripts = c.links
 			r, calls := s.enrich(t, e, ev)

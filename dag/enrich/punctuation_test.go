@@ -41,7 +41,7 @@ func TestTheTranscriptIsPublishedWithPunctuation(t *testing.T) {
 			e := s.configured(t, nil, off, "enabled: false")
 			ev := event()
 			if s.documents != nil {
-				e = s.configured(t, nil, "publisher: fallback", "publisher: prefer")
+				e = s.configured(t, nil, "", "")
 				ev.Transcripts = []episode.Link{{URL: "t.vtt", Type: "text/vtt"}}
 			}
 			r, calls := s.enrich(t, e, ev)

@@ -161,6 +161,12 @@ func (g *nodes) announce(ctx context.Context, t *dag.Task) (io.Reader, error) {
 	if err := input(ctx, t, nodeRecord, &r); err != nil {
 		return nil, err
 	}
+	report, d := t.Report(), deliveryOf(ctx)
+	if overtaken(report) {
+		return nil, nil // whoever published the newer version announces it
+	}
+	r.Run = runOf(report, d.firstSeen, d.received)
+	delete(r.Run.Nodes, nodeAnnounce) // what becomes of it is not known yet
 	return nil, g.ports.Announce.Announce(ctx, &r)
 }
 

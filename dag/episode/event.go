@@ -2,6 +2,7 @@ package episode
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -34,6 +35,23 @@ type Event struct {
 	Priority    Priority    `json:"priority,omitempty"`    // empty: Live
 	FirstSeen   time.Time   `json:"first_seen,omitzero"`   // when the source first saw this revision
 	Control     Control     `json:"control,omitzero"`
+
+	// Private says that the addresses are only for one subscriber: they may be
+	// asked, and not be written where others read. ShownEnclosure is what may.
+	Private bool `json:"private,omitempty"`
+}
+
+// ShownEnclosure is the enclosure's address as it may be written to records,
+// indexes and logs: of a private feed the server alone, since paths can be
+// secrets too; without user, password and query where it has a user.
+func (e *Event) ShownEnclosure() string {
+	switch u, err := url.Parse(e.Enclosure.URL); {
+	case e.Private && err == nil && u.Host != "":
+		return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}).String()
+	case e.Private || err == nil && u.User != nil:
+		return Redact(e.Enclosure.URL)
+	}
+	return e.Enclosure.URL
 }
 
 // Check reports the first field that makes the event impossible to work on, as
@@ -98,6 +116,10 @@ type Control struct {
 	Targets []string `json:"targets,omitzero"` // nodes wanted, with what they need; nil: all, empty: none
 	Force   []string `json:"force,omitzero"`   // nodes to run although their artifact exists
 	Ping    bool     `json:"ping,omitempty"`   // only report what would run
+
+	// Recipients are the workers, by name, that the event is for; the others pass
+	// it by. nil: all.
+	Recipients []string `json:"recipients,omitzero"`
 }
 
 // Enclosure is the audio file the feed points at.

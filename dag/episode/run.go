@@ -1,10 +1,22 @@
 package episode
 
+import "time"
+
 // Run is how a record came about: what ran, where, how long. It is never
 // part of the content.
 type Run struct {
 	Nodes   map[string]NodeRun `json:"nodes"`
 	Latency Latency            `json:"latency"`
+	Visits  []Visit            `json:"visits,omitempty"` // the audit log: this run last, and those before it
+}
+
+// Visit is one run on the episode that came to an end.
+type Visit struct {
+	By      string    `json:"by,omitempty"` // the worker's name
+	Began   time.Time `json:"began"`
+	Took    Seconds   `json:"took"`
+	Nodes   []string  `json:"nodes"` // that ran
+	Failure string    `json:"failure,omitempty"`
 }
 
 // NodeRun is one node's part in a run.

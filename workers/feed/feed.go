@@ -1,12 +1,15 @@
 // Package feed turns RSS, Atom and JSON feeds into episode events. It polls a
-// list of feeds with conditional requests, tells what is new or changed since
-// the last poll from what is not, and publishes an event for each; the
-// Podcasting 2.0 namespace gives guids, soundbites, transcripts and chapters.
+// list of feeds with conditional requests and good manners, tells what is new,
+// changed or taken down since the last poll from what is not, and publishes an
+// event for each; the Podcasting 2.0 namespace gives guids, soundbites,
+// transcripts and chapters. Feeds that move keep the ids of their episodes.
 // What a poll found survives a crash between finding and publishing: the same
 // event with the same revision is then published again.
 package feed
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -28,6 +31,17 @@ type Podcast struct {
 	Title   string
 	Items   []Item    // in the feed's order, without duplicates
 	Skipped []Skipped // entries that are no episode
+
+	Blocked bool   // the publisher wants all of it out of directories (itunes:block, podcast:block)
+	Locked  bool   // podcast:locked: nobody but the owner may import it
+	Medium  string // podcast:medium in small letters; empty: podcast
+	Moved   string // where the feed says that it is now (itunes:new-feed-url)
+
+	stated    string       // podcast:guid, whatever GUID is
+	withheld  []episode.ID // entries that are there and gave no item
+	truncated bool         // entries after the first so many were not read
+	ttl       time.Duration
+	quiet     quiet
 }
 
 // Item is one entry of a feed.
@@ -53,38 +67,67 @@ const (
 // of it. An entry without audio or with another entry's guid is skipped and
 // named; dates that cannot be right are left out. The error says what makes
 // the whole unreadable.
-func Parse(feedURL string, body io.Reader, maxItems int) (p Podcast, err error) {
-	base, err := url.Parse(feedURL)
+func Parse(feedURL string, body io.Reader, maxItems int) (Podcast, error) {
+	p, err := parse(feedURL, identity{known: feedURL}, body, maxItems)
 	if err != nil {
-		return Podcast{}, fmt.Errorf("feed: %q is no URL: %w", feedURL, err)
+		return Podcast{}, fmt.Errorf("feed: read %s: %w", feedURL, err)
+	}
+	return p, nil
+}
+
+// identity is what the ids of a feed's episodes rest on.
+type identity struct {
+	guid    string // of the podcast, as it was first read; empty: the feed's own
+	known   string // the address of which a guid is derived where the feed has none
+	private bool
+}
+
+// parse reads a feed that was fetched from the address at. Its errors name no
+// address.
+func parse(at string, who identity, body io.Reader, maxItems int) (p Podcast, err error) {
+	base, err := url.Parse(at)
+	if err != nil {
+		return Podcast{}, errors.New("its address is no URL")
 	}
 	// Feeds are strangers' input to a large parser: one feed's crash must not
 	// end the polling of the others.
 	defer func() {
 		if r := recover(); r != nil {
-			p, err = Podcast{}, fmt.Errorf("feed: read %s: the parser panicked: %v", feedURL, r)
+			p, err = Podcast{}, fmt.Errorf("the parser panicked: %v", r)
 		}
 	}()
-	f, err := gofeed.NewParser().Parse(body)
+	f, err := readDocument(body)
 	if err != nil {
-		return Podcast{}, fmt.Errorf("feed: read %s: %w", feedURL, err)
+		return Podcast{}, err
 	}
-	p = Podcast{GUID: podcastGUID(f.Extensions, feedURL), Title: clean(f.Title)}
+	p = Podcast{Title: clean(f.Title), stated: statedGUID(f.Extensions), ttl: f.ttl, quiet: f.quiet}
+	p.GUID = cmp.Or(who.guid, p.stated, episode.PodcastGUID(who.known))
+	p.Blocked = blocked(f.Feed, nil)
+	p.Locked = strings.EqualFold(tag(f.Extensions, "locked"), "yes")
+	p.Medium = strings.ToLower(tag(f.Extensions, "medium"))
+	if f.ITunesExt != nil {
+		p.Moved, _ = resolve(base, f.ITunesExt.NewFeedURL)
+	}
 	seen := map[episode.ID]bool{}
 	for i, entry := range f.Items {
 		if i == maxItems {
+			p.truncated = true
 			p.Skipped = append(p.Skipped, Skipped{Reason: fmt.Sprintf("%d entries after the first %d", len(f.Items)-maxItems, maxItems)})
 			break
 		}
-		item, reason := parseItem(base, f, p.GUID, entry)
+		item, reason := parseItem(base, f.Feed, p.GUID, entry)
 		if reason == "" && seen[item.Event.ID] {
 			reason = "has the guid of an entry before it"
 		}
 		if reason != "" {
 			p.Skipped = append(p.Skipped, Skipped{Title: clean(entry.Title), Reason: reason})
+			if guid := strings.TrimSpace(entry.GUID); guid != "" {
+				p.withheld = append(p.withheld, episode.NewID(p.GUID, guid))
+			}
 			continue
 		}
 		seen[item.Event.ID] = true
+		item.Event.Private = who.private
 		p.Items = append(p.Items, item)
 	}
 	return p, nil
@@ -97,7 +140,7 @@ func parseItem(base *url.URL, f *gofeed.Feed, podcast string, entry *gofeed.Item
 	}
 	guid := strings.TrimSpace(entry.GUID)
 	if guid == "" {
-		guid = enclosure.URL
+		guid = stable(enclosure.URL)
 	}
 	e := episode.Event{
 		ID:          episode.NewID(podcast, guid),
@@ -123,13 +166,21 @@ func parseItem(base *url.URL, f *gofeed.Feed, podcast string, entry *gofeed.Item
 // uuid is how podcast:guid is written.
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-func podcastGUID(tags ext.Extensions, feedURL string) string {
+func statedGUID(tags ext.Extensions) string {
 	for _, tag := range tags["podcast"]["guid"] {
 		if guid := strings.ToLower(strings.TrimSpace(tag.Value)); uuid.MatchString(guid) {
 			return guid
 		}
 	}
-	return episode.PodcastGUID(feedURL)
+	return ""
+}
+
+// tag is the text of a tag of the Podcasting 2.0 namespace.
+func tag(tags ext.Extensions, name string) string {
+	for _, t := range tags["podcast"][name] {
+		return strings.TrimSpace(t.Value)
+	}
+	return ""
 }
 
 // pickEnclosure takes the first that says it is audio, else the first that
@@ -200,9 +251,10 @@ func explicit(f *gofeed.Feed, entry *gofeed.Item) *bool {
 	return nil
 }
 
+// blocked says whether the feed or the entry, which may be nil, is blocked.
 func blocked(f *gofeed.Feed, entry *gofeed.Item) bool {
 	var said []string
-	if entry.ITunesExt != nil {
+	if entry != nil && entry.ITunesExt != nil {
 		said = append(said, entry.ITunesExt.Block)
 	}
 	if f.ITunesExt != nil {

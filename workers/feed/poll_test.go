@@ -86,7 +86,7 @@ var start = time.Date(2026, 11, 20, 6, 0, 0, 0, time.UTC)
 
 func poller(t *testing.T, w *web, cursors Cursors, b *inbox, o Options) *Poller {
 	t.Helper()
-	p, err := New([]string{feedURL}, &http.Client{Transport: w}, cursors, b.publish, o)
+	p, err := New(Public(feedURL), &http.Client{Transport: w}, cursors, b.publish, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,11 +181,11 @@ type crashing struct {
 
 var errCrash = errors.New("killed")
 
-func (c *crashing) SaveCursor(ctx context.Context, name string, body []byte) error {
+func (c *crashing) SaveCursor(ctx context.Context, name string, was, body []byte) (bool, error) {
 	if c.saves--; c.saves < 0 {
-		return errCrash
+		return false, errCrash
 	}
-	return c.Cursors.SaveCursor(ctx, name, body)
+	return c.Cursors.SaveCursor(ctx, name, was, body)
 }
 
 func TestACrashGivesNoEditionTwoRevisions(t *testing.T) {
@@ -229,9 +229,9 @@ func TestACrashGivesNoEditionTwoRevisions(t *testing.T) {
 func TestABlockedEpisodeIsWithdrawnAndMayComeBack(t *testing.T) {
 	w, b, c := &web{}, &inbox{}, &clock{start}
 	withdrawn := map[episode.ID]episode.Revision{}
-	p := poller(t, w, &MemoryCursors{}, b, Options{Now: c.read, Withdraw: func(_ context.Context, id episode.ID, revision episode.Revision) error {
-		withdrawn[id] = revision
-		return nil
+	p := poller(t, w, &MemoryCursors{}, b, Options{Now: c.read, Withdraw: func(_ context.Context, r episode.Removal) error {
+		withdrawn[r.ID] = r.Revision
+		return r.Check()
 	}})
 	blocked := func(n int) string {
 		return strings.Replace(entry(n, "x"), "</item>", "<itunes:block>yes</itunes:block></item>", 1)
@@ -310,7 +310,7 @@ func TestRunPollsAtTheInterval(t *testing.T) {
 
 func TestAddressesAreChecked(t *testing.T) {
 	for _, feeds := range [][]string{{"podnews.net/rss"}, {"ftp://x/y"}, {feedURL, feedURL}} {
-		if _, err := New(feeds, http.DefaultClient, &MemoryCursors{}, nil, Options{}); err == nil {
+		if _, err := New(Public(feeds...), http.DefaultClient, &MemoryCursors{}, nil, Options{}); err == nil {
 			t.Errorf("%v was accepted", feeds)
 		}
 	}

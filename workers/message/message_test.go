@@ -39,7 +39,8 @@ func full() episode.Event {
 		Soundbites:  []episode.Soundbite{{Span: episode.Span{Start: 1.5, End: 60}, Title: "Best"}, {Span: episode.Span{End: 1}}},
 		Transcripts: []episode.Link{{URL: "https://example.org/t.vtt", Type: "text/vtt", Language: "en"}, {}},
 		Chapters:    &episode.Link{URL: "https://example.org/c.json", Type: "application/json+chapters"},
-		Control:     episode.Control{Targets: []string{"record"}, Force: []string{"topics", "ads"}, Ping: true},
+		Private:     true,
+		Control:     episode.Control{Targets: []string{"record"}, Force: []string{"topics", "ads"}, Ping: true, Recipients: []string{"reprocess-eu"}},
 	}
 }
 
@@ -116,7 +117,7 @@ func TestFieldsHaveTheNamesOfEarshotsJSON(t *testing.T) {
 	want["priority"] = "PRIORITY_BACKLOG"
 	want["revision"] = "1764417600000"
 	want["enclosure"].(map[string]any)["bytes"] = "1482311"
-	for _, list := range []string{"targets", "force"} {
+	for _, list := range []string{"targets", "force", "recipients"} {
 		c := want["control"].(map[string]any)
 		c[list] = map[string]any{"names": c[list]}
 	}
@@ -160,7 +161,7 @@ func TestUnsetIsToldFromEmptyAndFalse(t *testing.T) {
 	for _, e := range encodings {
 		for _, explicit := range []*bool{nil, &no} {
 			for _, names := range [][]string{nil, {}} {
-				ev := episode.Event{ID: "x", Revision: 1, Enclosure: episode.Enclosure{URL: "u"}, Explicit: explicit, Control: episode.Control{Targets: names, Force: names}}
+				ev := episode.Event{ID: "x", Revision: 1, Enclosure: episode.Enclosure{URL: "u"}, Explicit: explicit, Control: episode.Control{Targets: names, Force: names, Recipients: names}}
 				b, err := EncodePublished(ev, e)
 				if err != nil {
 					t.Fatal(err)

@@ -51,6 +51,7 @@ func EncodePublished(ev episode.Event, e Encoding) ([]byte, error) {
 		Explicit:    ev.Explicit,
 		Chapters:    linkTo(ev.Chapters),
 		FirstSeen:   seen,
+		Private:     set(ev.Private),
 		Control:     controlTo(ev.Control),
 	}
 	for _, s := range ev.Soundbites {
@@ -84,10 +85,12 @@ func eventOf(m *eventsv1.EpisodePublished) (episode.Event, error) {
 		Explicit:    m.Explicit,
 		Chapters:    linkOf(m.Chapters),
 		FirstSeen:   r.time("first_seen", m.FirstSeen),
+		Private:     m.GetPrivate(),
 		Control: episode.Control{
-			Targets: namesOf(m.GetControl().GetTargets()),
-			Force:   namesOf(m.GetControl().GetForce()),
-			Ping:    m.GetControl().GetPing(),
+			Targets:    nodesOf(m.GetControl().GetTargets()),
+			Force:      nodesOf(m.GetControl().GetForce()),
+			Ping:       m.GetControl().GetPing(),
+			Recipients: recipientsOf(m.GetControl().GetRecipients()),
 		},
 	}
 	for _, s := range m.Soundbites {
@@ -114,25 +117,37 @@ func eventOf(m *eventsv1.EpisodePublished) (episode.Event, error) {
 }
 
 func controlTo(c episode.Control) *eventsv1.EpisodePublished_Control {
-	if c.Targets == nil && c.Force == nil && !c.Ping {
+	if c.Targets == nil && c.Force == nil && !c.Ping && c.Recipients == nil {
 		return nil
 	}
-	return &eventsv1.EpisodePublished_Control{Targets: namesTo(c.Targets), Force: namesTo(c.Force), Ping: set(c.Ping)}
+	m := &eventsv1.EpisodePublished_Control{Targets: namedNodes(c.Targets), Force: namedNodes(c.Force), Ping: set(c.Ping)}
+	if c.Recipients != nil {
+		m.Recipients = &eventsv1.EpisodePublished_Recipients{Names: c.Recipients}
+	}
+	return m
 }
 
-func namesTo(names []string) *eventsv1.EpisodePublished_Nodes {
+func namedNodes(names []string) *eventsv1.EpisodePublished_Nodes {
 	if names == nil {
 		return nil
 	}
 	return &eventsv1.EpisodePublished_Nodes{Names: names}
 }
 
-// namesOf is nil where the list is unset, and not where it is empty.
-func namesOf(n *eventsv1.EpisodePublished_Nodes) []string {
+// nodesOf is nil where the list is unset, and not where it is empty.
+func nodesOf(n *eventsv1.EpisodePublished_Nodes) []string {
 	if n == nil {
 		return nil
 	}
 	return append([]string{}, n.Names...)
+}
+
+// recipientsOf is as nodesOf.
+func recipientsOf(r *eventsv1.EpisodePublished_Recipients) []string {
+	if r == nil {
+		return nil
+	}
+	return append([]string{}, r.Names...)
 }
 
 func linkTo(l *episode.Link) *eventsv1.EpisodePublished_Link {

@@ -16,9 +16,11 @@ import (
 // a later version is to be taken out again here for those before it.
 func TestMessagesOfReleasedVersionsAreStillRead(t *testing.T) {
 	least := episode.Event{ID: "x", Revision: 1, Enclosure: episode.Enclosure{URL: "https://example.org/a.mp3"}}
-	for _, version := range []string{"v1.0"} {
+	first := full() // v1.1 added private and recipients
+	first.Private, first.Control.Recipients = false, nil
+	for version, published := range map[string]episode.Event{"v1.0": first, "v1.1": full()} {
 		for name, want := range map[string]any{
-			"published": full(), "published-least": least,
+			"published": published, "published-least": least,
 			"removed": episode.Removal{ID: "3f6f", Revision: 7, Reason: "court order"}, "removed-least": episode.Removal{ID: "x", Revision: 1},
 			"enriched": record(), "enriched-least": &episode.Record{Episode: episode.Episode{ID: "x", Revision: 1}},
 		} {

@@ -40,7 +40,9 @@ func drawEvent(t *rapid.T) episode.Event {
 		Priority:  rapid.SampledFrom([]episode.Priority{"", episode.Live, episode.Backlog}).Draw(t, "priority"),
 		Explicit:  rapid.Ptr(rapid.Bool(), true).Draw(t, "explicit"),
 		Chapters:  rapid.Ptr(link, true).Draw(t, "chapters"),
-		Control:   episode.Control{Targets: names.Draw(t, "targets"), Force: names.Draw(t, "force"), Ping: rapid.Bool().Draw(t, "ping")},
+		Private:   rapid.Bool().Draw(t, "private"),
+		Control: episode.Control{Targets: names.Draw(t, "targets"), Force: names.Draw(t, "force"), Ping: rapid.Bool().Draw(t, "ping"),
+			Recipients: names.Draw(t, "recipients")},
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "soundbites") {
 		start := rapid.Float64Range(0, 1e6).Draw(t, "start")

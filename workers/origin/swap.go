@@ -2,16 +2,12 @@ package origin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
-
-	"github.com/earshot-fm/earshot/dag/episode"
 )
 
 // swapAttempts bounds how often a change is tried again because another
@@ -73,19 +69,24 @@ func (o *Origin) swap(ctx context.Context, name string, change func(old []byte) 
 		}
 		writing := &blob.WriterOptions{
 			ContentType:  "application/json",
-			CacheControl: fmt.Sprintf("public, max-age=%d", int(o.options.ManifestMaxAge.Seconds())),
+			CacheControl: fmt.Sprintf("public, max-age=%d, stale-while-revalidate=%d", int(o.options.ManifestMaxAge.Seconds()), int(o.options.ManifestStale.Seconds())),
 			IfNotExist:   old.attributes == nil,
 		}
 		if old.attributes != nil && o.store.OnlyIf != nil {
 			writing.BeforeWrite = o.store.OnlyIf(old.attributes)
 		}
 		err = o.write(ctx, name, body, writing)
-		if gcerrors.Code(err) == gcerrors.FailedPrecondition {
+		if o.lost(err) {
 			continue
 		}
 		return err
 	}
 	return fmt.Errorf("write %s: other processes changed it %d times in between; try again later", name, swapAttempts)
+}
+
+// lost says that a write did nothing, since somebody else was faster.
+func (o *Origin) lost(err error) bool {
+	return gcerrors.Code(err) == gcerrors.FailedPrecondition || err != nil && o.store.Conflict != nil && o.store.Conflict(err)
 }
 
 func (o *Origin) write(ctx context.Context, name string, body []byte, writing *blob.WriterOptions) error {
@@ -95,67 +96,6 @@ func (o *Origin) write(ctx context.Context, name string, body []byte, writing *b
 	if o.store.Persist != nil {
 		if err := o.store.Persist(name); err != nil {
 			return fmt.Errorf("make %s durable: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// enter adds the objects to the episode's ledger before they are written.
-func (o *Origin) enter(ctx context.Context, id episode.ID, objects []Object) error {
-	return o.alone(ctx, func() error {
-		return o.swap(ctx, ledgerName(id), func(old []byte) ([]byte, error) {
-			names, err := parseLedger(old)
-			if err != nil {
-				return nil, err
-			}
-			before := len(names)
-			for _, object := range objects {
-				if i, found := slices.BinarySearch(names, object.Name); !found {
-					names = slices.Insert(names, i, object.Name)
-				}
-			}
-			if len(names) == before {
-				return nil, nil
-			}
-			return episode.Marshal(names)
-		})
-	})
-}
-
-func parseLedger(body []byte) (names []string, err error) {
-	if body == nil {
-		return nil, nil
-	}
-	if err := json.Unmarshal(body, &names); err != nil {
-		return nil, fmt.Errorf("the list of objects at the origin is unreadable: %w", err)
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-// sweepIfRemoved deletes the episode's objects when its manifest says that it
-// was taken down. It runs within alone: a newer revision that is being
-// published finds its objects gone only before its manifest is written.
-func (o *Origin) sweepIfRemoved(ctx context.Context, id episode.ID) error {
-	there, err := o.read(ctx, ManifestName(id))
-	if err != nil || there.body == nil {
-		return err
-	}
-	m, err := parse(there.body)
-	if err != nil || !m.Removed {
-		return err
-	}
-	ledger, err := o.read(ctx, ledgerName(id))
-	if err != nil {
-		return err
-	}
-	names, err := parseLedger(ledger.body)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := o.store.Bucket.Delete(ctx, name); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-			return fmt.Errorf("delete %s: %w", name, err)
 		}
 	}
 	return nil

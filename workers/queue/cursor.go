@@ -18,11 +18,21 @@ func (q *Queue) LoadCursor(ctx context.Context, name string) ([]byte, error) {
 	return body, nil
 }
 
-// SaveCursor keeps body durably under name.
-func (q *Queue) SaveCursor(ctx context.Context, name string, body []byte) error {
-	_, err := q.db.ExecContext(ctx, `INSERT INTO cursor(name, body) VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET body = excluded.body`, name, body)
-	if err != nil {
-		return fmt.Errorf("queue: save the cursor of %s in %s: %w", name, q.path, err)
+// SaveCursor keeps body durably under name, in the place of was (nil: of
+// nothing). saved is false when something else is there.
+func (q *Queue) SaveCursor(ctx context.Context, name string, was, body []byte) (saved bool, err error) {
+	var result sql.Result
+	if was == nil {
+		result, err = q.db.ExecContext(ctx, `INSERT INTO cursor(name, body) VALUES (?, ?) ON CONFLICT(name) DO NOTHING`, name, body)
+	} else {
+		result, err = q.db.ExecContext(ctx, `UPDATE cursor SET body = ? WHERE name = ? AND body = ?`, body, name, was)
 	}
-	return nil
+	var changed int64
+	if err == nil {
+		changed, err = result.RowsAffected()
+	}
+	if err != nil {
+		return false, fmt.Errorf("queue: save the cursor of %s in %s: %w", name, q.path, err)
+	}
+	return changed == 1, nil
 }

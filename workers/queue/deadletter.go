@@ -7,17 +7,13 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers"
 )
-
-// ErrNoLetter says that there is no such dead letter.
-var ErrNoLetter = errors.New("queue: no such dead letter")
 
 // File implements workers.DeadLetters.
 func (q *Queue) File(ctx context.Context, letter workers.DeadLetter) error {
 	if err := file(ctx, q.db, letter); err != nil {
-		return fmt.Errorf("queue: file the dead letter of %s in %s: %w", letter.Event.ID, q.path, err)
+		return fmt.Errorf("queue: file the dead letter %s in %s: %w", letter.ID, q.path, err)
 	}
 	return nil
 }
@@ -32,59 +28,82 @@ func file(ctx context.Context, db executor, letter workers.DeadLetter) error {
 	if err != nil {
 		return err
 	}
-	_, err = db.ExecContext(ctx, `INSERT INTO dead_letter(episode, revision, filed, body) VALUES (?, ?, ?, ?)
-		ON CONFLICT(episode, revision) DO UPDATE SET filed = excluded.filed, body = excluded.body`,
-		string(letter.Event.ID), int64(letter.Event.Revision), letter.Filed.UnixMilli(), string(body))
+	_, err = db.ExecContext(ctx, `INSERT INTO letter(id, filed, body) VALUES (?, ?, ?)
+		ON CONFLICT(id) DO UPDATE SET filed = excluded.filed, body = excluded.body`,
+		letter.ID, letter.Filed.UnixMilli(), string(body))
 	return err
 }
 
-// DeadLetters lists the letters, oldest first, at most limit of them.
-func (q *Queue) DeadLetters(ctx context.Context, limit int) (letters []workers.DeadLetter, err error) {
-	rows, err := q.db.QueryContext(ctx, `SELECT body FROM dead_letter ORDER BY filed, episode, revision LIMIT ?`, limit)
-	if err != nil {
-		return nil, fmt.Errorf("queue: list the dead letters of %s: %w", q.path, err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var (
-			body   string
-			letter workers.DeadLetter
-		)
-		if err := rows.Scan(&body); err != nil {
-			return nil, fmt.Errorf("queue: list the dead letters of %s: %w", q.path, err)
+// Sift implements workers.Letters. A replay and the taking away of its letter
+// happen both or neither.
+func (q *Queue) Sift(ctx context.Context, decide func(workers.DeadLetter) (workers.Fate, error)) error {
+	replayed := false
+	defer func() {
+		if replayed {
+			q.signal()
 		}
-		if err := json.Unmarshal([]byte(body), &letter); err != nil {
-			return nil, fmt.Errorf("queue: a dead letter of %s is unreadable (written by another version?): %w", q.path, err)
+	}()
+	for at := (place{}); ; {
+		letter, next, err := q.letterAfter(ctx, at)
+		if err != nil || letter == nil {
+			return err
 		}
-		letters = append(letters, letter)
-	}
-	return letters, rows.Err()
-}
-
-// Redrive publishes the letter's event again, as it was, and removes the
-// letter, both or neither. It returns ErrNoLetter when there is none.
-func (q *Queue) Redrive(ctx context.Context, id episode.ID, revision episode.Revision) error {
-	err := q.transaction(ctx, func(tx *sql.Tx) error {
-		var (
-			body   string
-			letter workers.DeadLetter
-		)
-		err := tx.QueryRowContext(ctx, `DELETE FROM dead_letter WHERE episode = ? AND revision = ? RETURNING body`, string(id), int64(revision)).Scan(&body)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrNoLetter
-		}
+		at = next
+		fate, err := decide(*letter)
 		if err != nil {
 			return err
 		}
-		if err := json.Unmarshal([]byte(body), &letter); err != nil {
+		if err := q.settleLetter(ctx, *letter, fate); err != nil {
+			return fmt.Errorf("queue: %s the dead letter %s of %s: %w", fate, letter.ID, q.path, err)
+		}
+		replayed = replayed || fate == workers.Replay
+	}
+}
+
+// place is where a letter stands in the order of filing.
+type place struct {
+	filed int64
+	id    string
+}
+
+// letterAfter is the letter that follows a place, nil when none does. One is
+// read at a time, since decide may take its time.
+func (q *Queue) letterAfter(ctx context.Context, at place) (*workers.DeadLetter, place, error) {
+	var (
+		body   string
+		letter workers.DeadLetter
+	)
+	err := q.db.QueryRowContext(ctx, `SELECT filed, id, body FROM letter WHERE (filed, id) > (?, ?) ORDER BY filed, id LIMIT 1`,
+		at.filed, at.id).Scan(&at.filed, &at.id, &body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, at, nil
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(body), &letter)
+	}
+	if err != nil {
+		return nil, at, fmt.Errorf("queue: read a dead letter of %s: %w", q.path, err)
+	}
+	return &letter, at, nil
+}
+
+func (q *Queue) settleLetter(ctx context.Context, letter workers.DeadLetter, fate workers.Fate) error {
+	switch fate {
+	case workers.Keep:
+		return nil
+	case workers.Replay:
+		if letter.Reason == workers.Malformed {
+			return workers.ErrNoReplay
+		}
+	case workers.Drop:
+	default:
+		return fmt.Errorf("unknown fate %q", fate)
+	}
+	return q.transaction(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM letter WHERE id = ?`, letter.ID); err != nil || fate == workers.Drop {
 			return err
 		}
-		_, err = q.insert(ctx, tx, letter.Event)
+		_, err := q.insert(ctx, tx, message{letter.Event, letter.Removal})
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("queue: drive %s revision %d again: %w", id, revision, err)
-	}
-	q.signal()
-	return nil
 }

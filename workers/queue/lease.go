@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers"
 )
 
@@ -24,9 +23,9 @@ type lease struct {
 func (q *Queue) lease(ctx context.Context) (*lease, error) {
 	q.mu.Lock()
 	q.leases++
-	order := "backlog, seq"
+	order := "lane, seq"
 	if q.leases%q.options.BacklogTurn == 0 {
-		order = "backlog DESC, seq"
+		order = "lane >= 0, lane DESC, seq" // removals still go first
 	}
 	q.mu.Unlock()
 
@@ -63,10 +62,12 @@ func (q *Queue) take(ctx context.Context, order string) (l *lease, unreadable bo
 			return err
 		}
 		d.FirstSeen, d.Received = time.UnixMilli(firstSeen).UTC(), now.UTC()
-		if err := json.Unmarshal([]byte(body), &d.Event); err != nil {
+		var m message
+		if err := json.Unmarshal([]byte(body), &m); err != nil {
 			unreadable = true
 			return q.bury(ctx, tx, taken.seq, body, err)
 		}
+		d.Event, d.Removal = m.Event, m.Removal
 		l = &taken
 		return nil
 	})
@@ -78,10 +79,12 @@ func (q *Queue) take(ctx context.Context, order string) (l *lease, unreadable bo
 
 // bury files an event's text as a dead letter and removes the event.
 func (q *Queue) bury(ctx context.Context, tx *sql.Tx, seq int64, body string, cause error) error {
+	raw := []byte(body)
 	err := file(ctx, tx, workers.DeadLetter{
-		Event:  episode.Event{ID: episode.ID(fmt.Sprintf("unreadable-%d", seq))},
-		Reason: "malformed event",
-		Detail: fmt.Sprintf("%v in: %s", cause, body),
+		ID:     workers.LetterID(workers.Delivery{Raw: raw}),
+		Raw:    raw,
+		Reason: workers.Malformed,
+		Detail: cause.Error(),
 		Filed:  q.options.Now().UTC(),
 	})
 	if err == nil {

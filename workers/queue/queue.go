@@ -13,8 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	_ "modernc.org/sqlite" // the database driver
@@ -57,8 +59,8 @@ type Queue struct {
 }
 
 var (
-	_ workers.Source      = (*Queue)(nil)
-	_ workers.DeadLetters = (*Queue)(nil)
+	_ workers.Source  = (*Queue)(nil)
+	_ workers.Letters = (*Queue)(nil)
 )
 
 // schema: times are milliseconds since 1970. A row's dedupe is null when its
@@ -67,7 +69,7 @@ const schema = `
 CREATE TABLE IF NOT EXISTS event (
   seq        INTEGER PRIMARY KEY AUTOINCREMENT,
   dedupe     TEXT UNIQUE,
-  backlog    INTEGER NOT NULL,
+  lane       INTEGER NOT NULL,
   body       TEXT NOT NULL,
   first_seen INTEGER NOT NULL,
   visible_at INTEGER NOT NULL,
@@ -75,15 +77,13 @@ CREATE TABLE IF NOT EXISTS event (
   deliveries INTEGER NOT NULL DEFAULT 0,
   failures   INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS event_next ON event(backlog, visible_at, seq);
-CREATE TABLE IF NOT EXISTS dead_letter (
-  episode  TEXT NOT NULL,
-  revision INTEGER NOT NULL,
-  filed    INTEGER NOT NULL,
-  body     TEXT NOT NULL,
-  PRIMARY KEY (episode, revision)
+CREATE INDEX IF NOT EXISTS event_next ON event(lane, visible_at, seq);
+CREATE TABLE IF NOT EXISTS letter (
+  id    TEXT PRIMARY KEY,
+  filed INTEGER NOT NULL,
+  body  TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS dead_letter_filed ON dead_letter(filed);
+CREATE INDEX IF NOT EXISTS letter_filed ON letter(filed, id);
 CREATE TABLE IF NOT EXISTS cursor (
   name TEXT PRIMARY KEY,
   body BLOB NOT NULL
@@ -122,10 +122,27 @@ func Open(ctx context.Context, path string, o Options) (*Queue, error) {
 	}
 	// SQLite has one writer at a time, and nearly all of this is writing.
 	db.SetMaxOpenConns(1)
-	if _, err := db.ExecContext(ctx, schema); err != nil {
+	if err := prepare(ctx, db, absolute); err != nil {
 		return nil, errors.Join(fmt.Errorf("queue: open %s (is its folder there and writable?): %w", path, err), db.Close())
 	}
 	return &Queue{db: db, path: path, options: o, wake: make(chan struct{})}, nil
+}
+
+// prepare makes the tables. Of processes that open a new file at one instant,
+// one turns it to write-ahead logging and the others fail, whatever their busy
+// timeout (SQLite keeps no process waiting that holds a lock already), or with
+// a killed one's log half written: so one at a time.
+func prepare(ctx context.Context, db *sql.DB, path string) (err error) {
+	turn, err := os.OpenFile(path+"-open", os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, turn.Close()) }() // the lock goes with it
+	if err := syscall.Flock(int(turn.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, schema)
+	return err
 }
 
 // Close closes the file. No Receive may be running.
@@ -145,40 +162,79 @@ func (q *Queue) Publish(ctx context.Context, e episode.Event) (added bool, err e
 	if err := e.Check(); err != nil {
 		return false, fmt.Errorf("queue: publish: %w", err)
 	}
+	return q.publish(ctx, message{Event: e})
+}
+
+// Remove keeps the removal durably and returns. It goes before all events.
+func (q *Queue) Remove(ctx context.Context, r episode.Removal) error {
+	if err := r.Check(); err != nil {
+		return fmt.Errorf("queue: publish a removal: %w", err)
+	}
+	_, err := q.publish(ctx, message{episode.Event{ID: r.ID, Revision: r.Revision}, &r})
+	return err
+}
+
+// message is what a row of the table holds.
+type message struct {
+	episode.Event
+	Removal *episode.Removal `json:"removal,omitempty"`
+}
+
+// Lanes, in the order in which they are served.
+const (
+	removals = iota - 1
+	live
+	backlog
+)
+
+func lane(m message) int {
+	switch {
+	case m.Removal != nil:
+		return removals
+	case m.Priority == episode.Backlog:
+		return backlog
+	default:
+		return live
+	}
+}
+
+func (q *Queue) publish(ctx context.Context, m message) (added bool, err error) {
 	err = q.transaction(ctx, func(tx *sql.Tx) error {
-		added, err = q.insert(ctx, tx, e)
+		added, err = q.insert(ctx, tx, m)
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("queue: publish %s to %s: %w", e.ID, q.path, err)
+		return false, fmt.Errorf("queue: publish %s to %s: %w", m.ID, q.path, err)
 	}
 	q.signal()
 	return added, nil
 }
 
-func (q *Queue) insert(ctx context.Context, tx *sql.Tx, e episode.Event) (added bool, err error) {
+func (q *Queue) insert(ctx context.Context, tx *sql.Tx, m message) (added bool, err error) {
 	now := q.options.Now()
-	if e.FirstSeen.IsZero() {
-		e.FirstSeen = now.UTC()
+	if m.FirstSeen.IsZero() {
+		m.FirstSeen = now.UTC()
 	}
-	body, err := json.Marshal(e)
+	body, err := json.Marshal(m)
 	if err != nil {
 		return false, err
 	}
 	var dedupe any
-	if c := e.Control; c.Targets == nil && c.Force == nil && !c.Ping {
-		dedupe = fmt.Sprintf("%s/%d", e.ID, e.Revision)
+	if c := m.Control; m.Removal != nil {
+		dedupe = fmt.Sprintf("%s/%d/removal", m.ID, m.Revision)
+	} else if c.Targets == nil && c.Force == nil && !c.Ping {
+		dedupe = fmt.Sprintf("%s/%d", m.ID, m.Revision)
 	}
-	result, err := tx.ExecContext(ctx, `INSERT INTO event(dedupe, backlog, body, first_seen, visible_at) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT(dedupe) DO NOTHING`, dedupe, e.Priority == episode.Backlog, string(body), e.FirstSeen.UnixMilli(), now.UnixMilli())
+	result, err := tx.ExecContext(ctx, `INSERT INTO event(dedupe, lane, body, first_seen, visible_at) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT(dedupe) DO NOTHING`, dedupe, lane(m), string(body), m.FirstSeen.UnixMilli(), now.UnixMilli())
 	if err != nil {
 		return false, err
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 1 {
 		return n == 1, err
 	}
-	if e.Priority != episode.Backlog {
-		_, err = tx.ExecContext(ctx, `UPDATE event SET backlog = 0 WHERE dedupe = ?`, dedupe)
+	if lane(m) != backlog {
+		_, err = tx.ExecContext(ctx, `UPDATE event SET lane = min(lane, ?) WHERE dedupe = ?`, live, dedupe)
 	}
 	return false, err
 }
@@ -192,8 +248,8 @@ type Depth struct {
 	Oldest      time.Duration `json:"oldest"`       // age of the oldest event that is not done, since first seen
 }
 
-// Depth counts the queue's events in one lane.
-func (q *Queue) Depth(ctx context.Context, lane episode.Priority) (Depth, error) {
+// Depth counts the queue's events in one lane; removals are in the live one.
+func (q *Queue) Depth(ctx context.Context, priority episode.Priority) (Depth, error) {
 	var (
 		d      Depth
 		oldest sql.NullInt64
@@ -204,8 +260,8 @@ func (q *Queue) Depth(ctx context.Context, lane episode.Priority) (Depth, error)
 		  count(*) FILTER (WHERE visible_at > ?1 AND lease = ''),
 		  count(*) FILTER (WHERE visible_at > ?1 AND lease <> ''),
 		  min(first_seen),
-		  (SELECT count(*) FROM dead_letter)
-		FROM event WHERE backlog = ?2`, now.UnixMilli(), lane == episode.Backlog).Scan(&d.Ready, &d.Delayed, &d.Leased, &oldest, &d.DeadLetters)
+		  (SELECT count(*) FROM letter)
+		FROM event WHERE (lane = ?2) = ?3`, now.UnixMilli(), backlog, priority == episode.Backlog).Scan(&d.Ready, &d.Delayed, &d.Leased, &oldest, &d.DeadLetters)
 	if err != nil {
 		return Depth{}, fmt.Errorf("queue: count %s: %w", q.path, err)
 	}

@@ -17,6 +17,8 @@ import (
 
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers"
+	"github.com/earshot-fm/earshot/workers/feed"
+	"github.com/earshot-fm/earshot/workers/feed/feedtest"
 	"github.com/earshot-fm/earshot/workers/workerstest"
 )
 
@@ -264,31 +266,37 @@ func TestNoTargetsAreNotAllTargets(t *testing.T) {
 	}
 }
 
-func TestDeadLettersAreListedAndDrivenAgain(t *testing.T) {
-	q := open(t, Options{UntilEmpty: true})
-	letter := func(n int, reason string) workers.DeadLetter {
-		return workers.DeadLetter{Event: workerstest.Event(n), Node: "decode", Reason: reason, Detail: "why", Attempts: 2,
-			Filed: time.Date(2026, 11, 23, 0, n, 0, 0, time.UTC)}
+func TestLetters(t *testing.T) {
+	workerstest.RunLetters(t, func(t *testing.T) workerstest.LettersHarness {
+		q := open(t, Options{})
+		return workerstest.LettersHarness{Letters: q, Sources: []workers.Source{q}}
+	})
+}
+
+// letters are all of a queue's dead letters, in the order of their filing.
+func letters(t *testing.T, q *Queue) (all []workers.DeadLetter) {
+	t.Helper()
+	err := q.Sift(t.Context(), func(l workers.DeadLetter) (workers.Fate, error) {
+		all = append(all, l)
+		return workers.Keep, nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, l := range []workers.DeadLetter{letter(2, "no audio"), letter(1, "first reason"), letter(1, "not audio")} {
+	return all
+}
+
+func TestALaterLetterOfTheSameEventReplacesTheFirst(t *testing.T) {
+	q := open(t, Options{})
+	again := workerstest.Letter(1)
+	again.Reason = "not audio"
+	for _, l := range []workers.DeadLetter{workerstest.Letter(2), workerstest.Letter(1), again} {
 		if err := q.File(t.Context(), l); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, err := q.DeadLetters(t.Context(), 10)
-	if want := []workers.DeadLetter{letter(1, "not audio"), letter(2, "no audio")}; err != nil || !reflect.DeepEqual(got, want) {
-		t.Fatalf("%+v, %v", got, err)
-	}
-	e := workerstest.Event(1)
-	if err := q.Redrive(t.Context(), e.ID, e.Revision); err != nil {
-		t.Fatal(err)
-	}
-	if err := q.Redrive(t.Context(), e.ID, e.Revision); !errors.Is(err, ErrNoLetter) {
-		t.Errorf("second time: %v", err)
-	}
-	d, err := q.Depth(t.Context(), episode.Live)
-	if err != nil || d.Ready != 1 || d.DeadLetters != 1 {
-		t.Errorf("%+v, %v", d, err)
+	if got, want := letters(t, q), []workers.DeadLetter{again, workerstest.Letter(2)}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v", got)
 	}
 }
 
@@ -306,9 +314,8 @@ func TestAnUnreadableEventBecomesADeadLetter(t *testing.T) {
 	if err != nil || len(got) != 1 || got[0] != workerstest.Event(2).ID {
 		t.Errorf("%v, %v", got, err)
 	}
-	letters, err := q.DeadLetters(t.Context(), 10)
-	if err != nil || len(letters) != 1 || !strings.Contains(letters[0].Detail, `{"id": 7`) {
-		t.Errorf("%+v, %v", letters, err)
+	if left := letters(t, q); len(left) != 1 || string(left[0].Raw) != `{"id": 7` || left[0].Reason != workers.Malformed {
+		t.Errorf("%+v", left)
 	}
 }
 
@@ -342,20 +349,11 @@ func TestWhatCannotBeWorkedOnIsNotPublished(t *testing.T) {
 	}
 }
 
-func TestCursorsLast(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "queue.db")
-	q := openAt(t, path, Options{})
-	if body, err := q.LoadCursor(t.Context(), "feed"); body != nil || err != nil {
-		t.Fatalf("%q, %v", body, err)
-	}
-	for _, body := range []string{"one", "two"} {
-		if err := q.SaveCursor(t.Context(), "feed", []byte(body)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if body, err := openAt(t, path, Options{}).LoadCursor(t.Context(), "feed"); string(body) != "two" || err != nil {
-		t.Errorf("%q, %v", body, err)
-	}
+func TestCursors(t *testing.T) {
+	feedtest.Run(t, func(t *testing.T) func() feed.Cursors {
+		path := filepath.Join(t.TempDir(), "queue.db")
+		return func() feed.Cursors { return openAt(t, path, Options{}) }
+	})
 }
 
 func TestManyOpenOneFileAtOnce(t *testing.T) {
@@ -399,5 +397,31 @@ func BenchmarkPublish(b *testing.B) {
 		if _, err := q.Publish(b.Context(), workerstest.Event(n)); err != nil {
 			b.Fatal(fmt.Errorf("event %d: %w", n, err))
 		}
+	}
+}
+
+func TestRemovalsGoBeforeAllElse(t *testing.T) {
+	for turn := 1; turn <= 2; turn++ { // of backlog's
+		q := open(t, Options{UntilEmpty: true, BacklogTurn: turn})
+		old := workerstest.Event(2)
+		old.Priority = episode.Backlog
+		publish(t, q, workerstest.Event(1), old)
+		r := episode.Removal{ID: workerstest.Event(1).ID, Revision: workerstest.Event(1).Revision, Reason: "asked for"}
+		for range 2 { // the second is the same
+			if err := q.Remove(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got []workers.Delivery
+		err := q.Receive(t.Context(), 1, func(_ context.Context, d workers.Delivery) workers.Verdict {
+			got = append(got, d)
+			return done()
+		})
+		if err != nil || len(got) != 3 || got[0].Removal == nil || *got[0].Removal != r || got[0].Event.ID != r.ID {
+			t.Errorf("turn %d: %v, %+v", turn, err, got)
+		}
+	}
+	if err := open(t, Options{}).Remove(t.Context(), episode.Removal{ID: "x"}); err == nil {
+		t.Error("a removal without a revision was taken")
 	}
 }

@@ -4,27 +4,34 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 )
 
 // files are descriptors by the files' names.
 type files = map[string]protoreflect.FileDescriptor
 
+// api is the folder of the files that are no Pub/Sub schemas.
+const api = "earshot/api/"
+
 // unfit says what of the files a Pub/Sub schema cannot be, or what would bind
 // later versions: a schema is one top-level message and imports nothing; only
 // optional fields can be added to it or removed, so that each field says whether
-// it is set; maps cannot be exported to BigQuery.
+// it is set; maps cannot be exported to BigQuery. The API's messages are held to
+// what binds alone.
 func unfit(now files) (faults []string) {
 	for _, name := range sorted(now) {
 		f := now[name]
 		if f.Syntax() != protoreflect.Proto3 {
 			faults = append(faults, name+": not proto3")
 		}
-		if f.Imports().Len() > 0 {
+		schema := !strings.HasPrefix(name, api)
+		if schema && f.Imports().Len() > 0 {
 			faults = append(faults, name+": imports "+f.Imports().Get(0).Path()+"; a Pub/Sub schema is one file")
 		}
-		if f.Messages().Len() != 1 || f.Enums().Len() != 0 || f.Services().Len() != 0 || f.Extensions().Len() != 0 {
+		if schema && (f.Messages().Len() != 1 || f.Enums().Len() != 0 || f.Services().Len() != 0 || f.Extensions().Len() != 0) {
 			faults = append(faults, name+": a Pub/Sub schema has one top-level message and nothing beside it; nest the rest")
 		}
 		for _, m := range messages(f.Messages()) {
@@ -66,6 +73,14 @@ func broken(old, now files) (faults []string) {
 				compareFields(m, n, fault)
 			} else {
 				fault(m, "removed")
+			}
+		}
+		calls := byName(methods(is))
+		for _, m := range methods(was) {
+			if n, ok := calls[m.FullName()]; !ok {
+				fault(m, "removed, or renamed")
+			} else if signature(m) != signature(n) {
+				fault(m, "was %s, is %s", signature(m), signature(n))
 			}
 		}
 		values := byName(enums(is))
@@ -213,6 +228,29 @@ func enums(f protoreflect.FileDescriptor) (all []protoreflect.EnumDescriptor) {
 		add(m.Enums())
 	}
 	return all
+}
+
+// methods lists what the file's services can be asked.
+func methods(f protoreflect.FileDescriptor) (all []protoreflect.MethodDescriptor) {
+	for i := range f.Services().Len() {
+		of := f.Services().Get(i).Methods()
+		for j := range of.Len() {
+			all = append(all, of.Get(j))
+		}
+	}
+	return all
+}
+
+// signature is all of a method that matters to whoever calls it.
+func signature(m protoreflect.MethodDescriptor) string {
+	side := func(d protoreflect.MessageDescriptor, stream bool) string {
+		if stream {
+			return "stream " + string(d.FullName())
+		}
+		return string(d.FullName())
+	}
+	level := m.Options().(*descriptorpb.MethodOptions).GetIdempotencyLevel()
+	return fmt.Sprintf("%s to %s, %s", side(m.Input(), m.IsStreamingClient()), side(m.Output(), m.IsStreamingServer()), level)
 }
 
 func byName[D protoreflect.Descriptor](all []D) map[protoreflect.FullName]D {

@@ -5,11 +5,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -79,7 +81,7 @@ func read(tree fs.FS) (map[string]string, error) {
 }
 
 // compile turns the files into descriptors with their comments, in the order of
-// their names.
+// their names, but for a file's imports, which come before it.
 func compile(sources map[string]string) (*descriptorpb.FileDescriptorSet, error) {
 	names := make([]string, 0, len(sources))
 	for name := range sources {
@@ -95,8 +97,20 @@ func compile(sources map[string]string) (*descriptorpb.FileDescriptorSet, error)
 		return nil, err
 	}
 	set := &descriptorpb.FileDescriptorSet{}
-	for _, f := range parsed {
+	added := map[string]bool{}
+	var add func(f protoreflect.FileDescriptor)
+	add = func(f protoreflect.FileDescriptor) {
+		if _, ours := sources[f.Path()]; !ours || added[f.Path()] {
+			return
+		}
+		added[f.Path()] = true
+		for i := range f.Imports().Len() {
+			add(f.Imports().Get(i).FileDescriptor)
+		}
 		set.File = append(set.File, protodesc.ToFileDescriptorProto(f))
+	}
+	for _, f := range parsed {
+		add(f)
 	}
 	return set, nil
 }
@@ -122,7 +136,37 @@ func generate(set *descriptorpb.FileDescriptorSet) (map[string][]byte, error) {
 	for _, f := range response.File {
 		code[f.GetName()] = []byte(f.GetContent())
 	}
-	return code, nil
+	return code, services(request, code)
+}
+
+// services adds the code of the files' services, as connect's plugin, at the
+// version in go.mod, makes it. A folder without services needs no plugin.
+func services(request *pluginpb.CodeGeneratorRequest, code map[string][]byte) error {
+	if !slices.ContainsFunc(request.ProtoFile, func(f *descriptorpb.FileDescriptorProto) bool { return len(f.Service) > 0 }) {
+		return nil
+	}
+	request.Parameter = proto.String(request.GetParameter() + ",simple")
+	in, err := proto.Marshal(request)
+	if err != nil {
+		return err
+	}
+	plugin := exec.Command("go", "tool", "protoc-gen-connect-go")
+	plugin.Stdin, plugin.Stderr = bytes.NewReader(in), os.Stderr
+	out, err := plugin.Output()
+	if err != nil {
+		return fmt.Errorf("go tool protoc-gen-connect-go: %w", err)
+	}
+	var response pluginpb.CodeGeneratorResponse
+	if err := proto.Unmarshal(out, &response); err != nil {
+		return fmt.Errorf("protoc-gen-connect-go: what it wrote is no answer: %w", err)
+	}
+	if response.Error != nil {
+		return fmt.Errorf("protoc-gen-connect-go: %s", response.GetError())
+	}
+	for _, f := range response.File {
+		code[f.GetName()] = []byte(f.GetContent())
+	}
+	return nil
 }
 
 // check refuses files that Pub/Sub would not take, and those that break what

@@ -44,7 +44,7 @@ func TestTheGoCodeIsThatOfTheDefinitions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(code) != 3 {
+	if len(code) != 6 {
 		t.Errorf("%d files of code", len(code))
 	}
 	for name, want := range code {
@@ -142,6 +142,58 @@ func TestBreakingChangesAreRefused(t *testing.T) {
 	}
 	if faults := broken(old, linked(t, map[string]string{"n.proto": base})); len(faults) != 1 || faults[0] != "m.proto: removed" {
 		t.Errorf("the file is removed: %q", faults)
+	}
+}
+
+const service = `syntax = "proto3";
+package p;
+message M {}
+message N {}
+service S {
+  rpc Ask(M) returns (N);
+  rpc Look(M) returns (stream N);
+  rpc Find(M) returns (N) { option idempotency_level = NO_SIDE_EFFECTS; }
+}
+`
+
+func TestCallsOfAReleasedServiceAreKept(t *testing.T) {
+	old := linked(t, map[string]string{"s.proto": service})
+	for _, c := range []struct{ from, to, want string }{
+		{"  rpc Ask(M) returns (N);\n", "", "p.S.Ask: removed, or renamed"},
+		{"rpc Ask", "rpc Tell", "p.S.Ask: removed, or renamed"},
+		{"service S", "service T", "p.S.Ask: removed, or renamed"},
+		{"Ask(M)", "Ask(N)", "p.S.Ask: was p.M to p.N, IDEMPOTENCY_UNKNOWN, is p.N to p.N"},
+		{"Ask(M) returns (N)", "Ask(M) returns (M)", "p.S.Ask: was p.M to p.N"},
+		{"Ask(M)", "Ask(stream M)", "p.S.Ask: was p.M to p.N, IDEMPOTENCY_UNKNOWN, is stream p.M to p.N"},
+		{"returns (stream N)", "returns (N)", "p.S.Look: was p.M to stream p.N"},
+		{" { option idempotency_level = NO_SIDE_EFFECTS; }", ";", "p.S.Find: was p.M to p.N, NO_SIDE_EFFECTS"},
+	} {
+		text := strings.Replace(service, c.from, c.to, 1)
+		if faults := strings.Join(broken(old, linked(t, map[string]string{"s.proto": text})), "\n"); !strings.Contains(faults, c.want) {
+			t.Errorf("%q for %q: %q, want %q", c.to, c.from, faults, c.want)
+		}
+	}
+	more := strings.Replace(service, "  rpc Ask", "  rpc More(N) returns (M);\n  rpc Ask", 1)
+	if faults := broken(old, linked(t, map[string]string{"s.proto": more})); faults != nil {
+		t.Errorf("one more call: %q", faults)
+	}
+}
+
+// The API may import, and have services; what binds later versions holds for it too.
+func TestTheAPIIsNoPubSubSchema(t *testing.T) {
+	sources := map[string]string{
+		"earshot/api/v1/a.proto": `syntax = "proto3"; import "m.proto"; message A { optional M m = 1; } message B {} service S { rpc Ask(A) returns (B); }`,
+		"m.proto":                `syntax = "proto3"; message M { optional string s = 1; }`,
+	}
+	if faults := unfit(linked(t, sources)); faults != nil {
+		t.Errorf("%q", faults)
+	}
+	if set := compiled(t, sources); set.File[0].GetName() != "m.proto" {
+		t.Errorf("%s comes before what it imports", set.File[0].GetName())
+	}
+	sources["earshot/api/v1/a.proto"] = `syntax = "proto3"; message A { string s = 1; }`
+	if faults := unfit(linked(t, sources)); len(faults) != 1 || faults[0] != "A.s: is not optional" {
+		t.Errorf("%q", faults)
 	}
 }
 

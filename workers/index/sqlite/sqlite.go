@@ -11,8 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	_ "modernc.org/sqlite" // the database driver
 
@@ -96,13 +98,29 @@ func Open(ctx context.Context, path string) (*Index, error) {
 		return nil, fmt.Errorf("index: open %s: %w", path, err)
 	}
 	x.writing.SetMaxOpenConns(1)
-	if _, err := x.writing.ExecContext(ctx, schema); err != nil {
+	if err := prepare(ctx, x.writing, absolute); err != nil {
 		return nil, errors.Join(fmt.Errorf("index: open %s (is its folder there and writable?): %w", path, err), x.writing.Close())
 	}
 	if x.reading, err = sql.Open("sqlite", dsn("deferred")); err != nil {
 		return nil, errors.Join(fmt.Errorf("index: open %s: %w", path, err), x.writing.Close())
 	}
 	return x, nil
+}
+
+// prepare makes the tables, one process at a time: of several that turn a new
+// file to write-ahead logging at one instant all but one fail, whatever their
+// busy timeout.
+func prepare(ctx context.Context, db *sql.DB, path string) (err error) {
+	turn, err := os.OpenFile(path+"-open", os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, turn.Close()) }() // the lock goes with it
+	if err := syscall.Flock(int(turn.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, schema)
+	return err
 }
 
 // Close closes the file.

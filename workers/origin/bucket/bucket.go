@@ -6,12 +6,14 @@ package bucket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 
 	"cloud.google.com/go/storage"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
+	"github.com/aws/smithy-go"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/gcsblob" // gs://
 	"gocloud.dev/blob/memblob"
@@ -28,7 +30,10 @@ func Open(ctx context.Context, address string) (origin.Store, error) {
 	if !ok {
 		return openFolder(address)
 	}
-	var onlyIf func(*blob.Attributes) func(func(any) bool) error
+	var (
+		onlyIf   func(*blob.Attributes) func(func(any) bool) error
+		conflict func(error) bool
+	)
 	switch scheme {
 	case "file":
 		path, err := url.PathUnescape(rest)
@@ -42,7 +47,7 @@ func Open(ctx context.Context, address string) (origin.Store, error) {
 	case "gs":
 		onlyIf = onlyIfGeneration
 	case "s3":
-		onlyIf = onlyIfETag
+		onlyIf, conflict = onlyIfETag, isConflict
 	default:
 		return origin.Store{}, fmt.Errorf("origin: open %s: scheme %q is none of file, gs, s3, mem", address, scheme)
 	}
@@ -50,7 +55,7 @@ func Open(ctx context.Context, address string) (origin.Store, error) {
 	if err != nil {
 		return origin.Store{}, fmt.Errorf("origin: open %s: %w", address, err)
 	}
-	return origin.Store{Bucket: b, OnlyIf: onlyIf, Close: b.Close}, nil
+	return origin.Store{Bucket: b, OnlyIf: onlyIf, Conflict: conflict, Close: b.Close}, nil
 }
 
 // memoryLock serves several origins on one store in memory.
@@ -93,4 +98,10 @@ func onlyIfETag(attributes *blob.Attributes) func(as func(any) bool) error {
 		upload.IfMatch = &tag
 		return nil
 	}
+}
+
+// isConflict is S3's answer to one of two conditional writes at once.
+func isConflict(err error) bool {
+	s3, ok := errors.AsType[smithy.APIError](err)
+	return ok && s3.ErrorCode() == "ConditionalRequestConflict"
 }

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
-	"gocloud.dev/blob"
 
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers/origin"
@@ -133,24 +132,6 @@ func TestTwoStoresOnOneFolderTakeTurns(t *testing.T) {
 	all.Wait()
 	if m, _, err := origin.New(a, origin.Options{}).Manifest(t.Context(), episode.NewID("suite", "1")); err != nil || m.Version.Revision != 8 {
 		t.Errorf("%+v, %v", m.Version, err)
-	}
-}
-
-func TestCachesAreTold(t *testing.T) {
-	s := open(t, "mem://")
-	m, objects := origintest.Publication(1, episode.Version{Revision: 1})
-	if _, err := origin.New(s, origin.Options{}).Publish(t.Context(), m, objects); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]blob.Attributes{
-		objects[0].Name:           {ContentType: "audio/ogg", CacheControl: "public, max-age=31536000, immutable"},
-		objects[1].Name:           {ContentType: "audio/mp4", CacheControl: "public, max-age=31536000, immutable"},
-		origin.ManifestName(m.ID): {ContentType: "application/json", CacheControl: "public, max-age=60"},
-	} {
-		a, err := s.Bucket.Attributes(t.Context(), name)
-		if err != nil || a.ContentType != want.ContentType || a.CacheControl != want.CacheControl {
-			t.Errorf("%s: %q %q, %v", name, a.ContentType, a.CacheControl, err)
-		}
 	}
 }
 

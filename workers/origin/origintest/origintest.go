@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gocloud.dev/blob"
 	"pgregory.net/rapid"
@@ -35,6 +36,10 @@ func Run(t *testing.T, open func(t *testing.T) origin.Store) {
 		{"contradictions are refused", contradictions},
 		{"publishers at once agree on the newest", atOnce},
 		{"any order of changes ends alike", anyOrder},
+		{"caches are told of a new manifest", refreshed},
+		{"a takedown reaches every cache", forgotten},
+		{"what no manifest names is collected", collected},
+		{"what cannot be read stops the collection", cautious},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
@@ -251,6 +256,9 @@ func contradictions(t *testing.T, s origin.Store) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
+	if _, err := o.Remove(t.Context(), "../../etc", 1); err == nil || !strings.Contains(err.Error(), "no episode id") {
+		t.Errorf("removing an escaping id: %v", err)
+	}
 	if left := names(t, s.Bucket); len(left) != 0 {
 		t.Errorf("a refused publication left %v", left)
 	}
@@ -334,4 +342,28 @@ func anyOrder(t *testing.T, s origin.Store) {
 			}
 		}
 	})
+}
+
+// Headers checks what caches and players are told, on a store that keeps it.
+func Headers(t *testing.T, s origin.Store) {
+	o := origin.New(s, origin.Options{ManifestMaxAge: 90 * time.Second, ManifestStale: 5 * time.Minute})
+	publish(t, o, origin.Stored, 1, version(1, 1))
+	m, objects := Publication(1, version(1, 1))
+	check := func(name, contentType, cacheControl string) {
+		t.Helper()
+		a, err := s.Bucket.Attributes(t.Context(), name)
+		if err != nil || a.ContentType != contentType || a.CacheControl != cacheControl {
+			t.Errorf("%s: %q %q, %v", name, a.ContentType, a.CacheControl, err)
+		}
+	}
+	check(objects[0].Name, "audio/ogg", "public, max-age=31536000, immutable")
+	check(objects[1].Name, "audio/mp4", "public, max-age=31536000, immutable")
+	manifest := origin.ManifestName(m.ID)
+	check(manifest, "application/json", "public, max-age=90, stale-while-revalidate=300")
+	publish(t, origin.New(s, origin.Options{}), origin.Stored, 1, version(2, 1))
+	check(manifest, "application/json", "public, max-age=60, stale-while-revalidate=60")
+	if _, err := o.Remove(t.Context(), m.ID, 2); err != nil {
+		t.Fatal(err)
+	}
+	check(manifest, "application/json", "public, max-age=90, stale-while-revalidate=300")
 }

@@ -109,7 +109,9 @@ type EpisodePublished struct {
 	// RFC 3339. Unset: when the message was published.
 	FirstSeen *string `protobuf:"bytes,14,opt,name=first_seen,json=firstSeen,proto3,oneof" json:"first_seen,omitempty"`
 	// Unset: everything is wanted.
-	Control       *EpisodePublished_Control `protobuf:"bytes,15,opt,name=control,proto3,oneof" json:"control,omitempty"`
+	Control *EpisodePublished_Control `protobuf:"bytes,15,opt,name=control,proto3,oneof" json:"control,omitempty"`
+	// Of a private feed: the addresses hold secrets.
+	Private       *bool `protobuf:"varint,16,opt,name=private,proto3,oneof" json:"private,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -247,6 +249,13 @@ func (x *EpisodePublished) GetControl() *EpisodePublished_Control {
 		return x.Control
 	}
 	return nil
+}
+
+func (x *EpisodePublished) GetPrivate() bool {
+	if x != nil && x.Private != nil {
+		return *x.Private
+	}
+	return false
 }
 
 // Enclosure is the audio file that the feed points at.
@@ -444,7 +453,10 @@ type EpisodePublished_Control struct {
 	// Nodes to run although their artifact exists.
 	Force *EpisodePublished_Nodes `protobuf:"bytes,2,opt,name=force,proto3,oneof" json:"force,omitempty"`
 	// Only report what would run.
-	Ping          *bool `protobuf:"varint,3,opt,name=ping,proto3,oneof" json:"ping,omitempty"`
+	Ping *bool `protobuf:"varint,3,opt,name=ping,proto3,oneof" json:"ping,omitempty"`
+	// The workers that the event is for; others pass it by. Unset: all; empty:
+	// none.
+	Recipients    *EpisodePublished_Recipients `protobuf:"bytes,4,opt,name=recipients,proto3,oneof" json:"recipients,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -500,6 +512,13 @@ func (x *EpisodePublished_Control) GetPing() bool {
 	return false
 }
 
+func (x *EpisodePublished_Control) GetRecipients() *EpisodePublished_Recipients {
+	if x != nil {
+		return x.Recipients
+	}
+	return nil
+}
+
 // Nodes is a list that, being a message, can be unset as well as empty.
 type EpisodePublished_Nodes struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -545,11 +564,56 @@ func (x *EpisodePublished_Nodes) GetNames() []string {
 	return nil
 }
 
+// Recipients is such a list too, of workers.
+type EpisodePublished_Recipients struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EpisodePublished_Recipients) Reset() {
+	*x = EpisodePublished_Recipients{}
+	mi := &file_earshot_events_v1_episode_published_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EpisodePublished_Recipients) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EpisodePublished_Recipients) ProtoMessage() {}
+
+func (x *EpisodePublished_Recipients) ProtoReflect() protoreflect.Message {
+	mi := &file_earshot_events_v1_episode_published_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EpisodePublished_Recipients.ProtoReflect.Descriptor instead.
+func (*EpisodePublished_Recipients) Descriptor() ([]byte, []int) {
+	return file_earshot_events_v1_episode_published_proto_rawDescGZIP(), []int{0, 5}
+}
+
+func (x *EpisodePublished_Recipients) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
 var File_earshot_events_v1_episode_published_proto protoreflect.FileDescriptor
 
 const file_earshot_events_v1_episode_published_proto_rawDesc = "" +
 	"\n" +
-	")earshot/events/v1/episode_published.proto\x12\x11earshot.events.v1\"\xd4\f\n" +
+	")earshot/events/v1/episode_published.proto\x12\x11earshot.events.v1\"\x87\x0e\n" +
 	"\x10EpisodePublished\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x12\x1d\n" +
 	"\apodcast\x18\x02 \x01(\tH\x01R\apodcast\x88\x01\x01\x12\x19\n" +
@@ -570,7 +634,8 @@ const file_earshot_events_v1_episode_published_proto_rawDesc = "" +
 	"R\bpriority\x88\x01\x01\x12\"\n" +
 	"\n" +
 	"first_seen\x18\x0e \x01(\tH\vR\tfirstSeen\x88\x01\x01\x12J\n" +
-	"\acontrol\x18\x0f \x01(\v2+.earshot.events.v1.EpisodePublished.ControlH\fR\acontrol\x88\x01\x01\x1aq\n" +
+	"\acontrol\x18\x0f \x01(\v2+.earshot.events.v1.EpisodePublished.ControlH\fR\acontrol\x88\x01\x01\x12\x1d\n" +
+	"\aprivate\x18\x10 \x01(\bH\rR\aprivate\x88\x01\x01\x1aq\n" +
 	"\tEnclosure\x12\x15\n" +
 	"\x03url\x18\x01 \x01(\tH\x00R\x03url\x88\x01\x01\x12\x17\n" +
 	"\x04type\x18\x02 \x01(\tH\x01R\x04type\x88\x01\x01\x12\x19\n" +
@@ -591,16 +656,23 @@ const file_earshot_events_v1_episode_published_proto_rawDesc = "" +
 	"\blanguage\x18\x03 \x01(\tH\x02R\blanguage\x88\x01\x01B\x06\n" +
 	"\x04_urlB\a\n" +
 	"\x05_typeB\v\n" +
-	"\t_language\x1a\xd1\x01\n" +
+	"\t_language\x1a\xb5\x02\n" +
 	"\aControl\x12H\n" +
 	"\atargets\x18\x01 \x01(\v2).earshot.events.v1.EpisodePublished.NodesH\x00R\atargets\x88\x01\x01\x12D\n" +
 	"\x05force\x18\x02 \x01(\v2).earshot.events.v1.EpisodePublished.NodesH\x01R\x05force\x88\x01\x01\x12\x17\n" +
-	"\x04ping\x18\x03 \x01(\bH\x02R\x04ping\x88\x01\x01B\n" +
+	"\x04ping\x18\x03 \x01(\bH\x02R\x04ping\x88\x01\x01\x12S\n" +
+	"\n" +
+	"recipients\x18\x04 \x01(\v2..earshot.events.v1.EpisodePublished.RecipientsH\x03R\n" +
+	"recipients\x88\x01\x01B\n" +
 	"\n" +
 	"\b_targetsB\b\n" +
 	"\x06_forceB\a\n" +
-	"\x05_ping\x1a\x1d\n" +
+	"\x05_pingB\r\n" +
+	"\v_recipients\x1a\x1d\n" +
 	"\x05Nodes\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\x1a\"\n" +
+	"\n" +
+	"Recipients\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\"M\n" +
 	"\bPriority\x12\x18\n" +
 	"\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x11\n" +
@@ -621,7 +693,9 @@ const file_earshot_events_v1_episode_published_proto_rawDesc = "" +
 	"\t_priorityB\r\n" +
 	"\v_first_seenB\n" +
 	"\n" +
-	"\b_controlBHZFgithub.com/earshot-fm/earshot/deploy/schema/earshot/events/v1;eventsv1b\x06proto3"
+	"\b_controlB\n" +
+	"\n" +
+	"\b_privateBHZFgithub.com/earshot-fm/earshot/deploy/schema/earshot/events/v1;eventsv1b\x06proto3"
 
 var (
 	file_earshot_events_v1_episode_published_proto_rawDescOnce sync.Once
@@ -636,15 +710,16 @@ func file_earshot_events_v1_episode_published_proto_rawDescGZIP() []byte {
 }
 
 var file_earshot_events_v1_episode_published_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_earshot_events_v1_episode_published_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_earshot_events_v1_episode_published_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_earshot_events_v1_episode_published_proto_goTypes = []any{
-	(EpisodePublished_Priority)(0),     // 0: earshot.events.v1.EpisodePublished.Priority
-	(*EpisodePublished)(nil),           // 1: earshot.events.v1.EpisodePublished
-	(*EpisodePublished_Enclosure)(nil), // 2: earshot.events.v1.EpisodePublished.Enclosure
-	(*EpisodePublished_Soundbite)(nil), // 3: earshot.events.v1.EpisodePublished.Soundbite
-	(*EpisodePublished_Link)(nil),      // 4: earshot.events.v1.EpisodePublished.Link
-	(*EpisodePublished_Control)(nil),   // 5: earshot.events.v1.EpisodePublished.Control
-	(*EpisodePublished_Nodes)(nil),     // 6: earshot.events.v1.EpisodePublished.Nodes
+	(EpisodePublished_Priority)(0),      // 0: earshot.events.v1.EpisodePublished.Priority
+	(*EpisodePublished)(nil),            // 1: earshot.events.v1.EpisodePublished
+	(*EpisodePublished_Enclosure)(nil),  // 2: earshot.events.v1.EpisodePublished.Enclosure
+	(*EpisodePublished_Soundbite)(nil),  // 3: earshot.events.v1.EpisodePublished.Soundbite
+	(*EpisodePublished_Link)(nil),       // 4: earshot.events.v1.EpisodePublished.Link
+	(*EpisodePublished_Control)(nil),    // 5: earshot.events.v1.EpisodePublished.Control
+	(*EpisodePublished_Nodes)(nil),      // 6: earshot.events.v1.EpisodePublished.Nodes
+	(*EpisodePublished_Recipients)(nil), // 7: earshot.events.v1.EpisodePublished.Recipients
 }
 var file_earshot_events_v1_episode_published_proto_depIdxs = []int32{
 	2, // 0: earshot.events.v1.EpisodePublished.enclosure:type_name -> earshot.events.v1.EpisodePublished.Enclosure
@@ -655,11 +730,12 @@ var file_earshot_events_v1_episode_published_proto_depIdxs = []int32{
 	5, // 5: earshot.events.v1.EpisodePublished.control:type_name -> earshot.events.v1.EpisodePublished.Control
 	6, // 6: earshot.events.v1.EpisodePublished.Control.targets:type_name -> earshot.events.v1.EpisodePublished.Nodes
 	6, // 7: earshot.events.v1.EpisodePublished.Control.force:type_name -> earshot.events.v1.EpisodePublished.Nodes
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	7, // 8: earshot.events.v1.EpisodePublished.Control.recipients:type_name -> earshot.events.v1.EpisodePublished.Recipients
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_earshot_events_v1_episode_published_proto_init() }
@@ -678,7 +754,7 @@ func file_earshot_events_v1_episode_published_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_earshot_events_v1_episode_published_proto_rawDesc), len(file_earshot_events_v1_episode_published_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,89 @@
+package pubsub
+
+import (
+	"time"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	eventsv1 "github.com/earshot-fm/earshot/deploy/schema/earshot/events/v1"
+	"github.com/earshot-fm/earshot/workers/message"
+)
+
+// What Create makes, and Check wants.
+const (
+	// ackDeadline is how long a message is leased for when it is handed out: what
+	// a crash loses comes back then.
+	ackDeadline = time.Minute
+	// The subscription's own dead-letter policy is the last net, far above the
+	// worker's own bound on deliveries, and the most that Pub/Sub allows.
+	lastNet = 100
+	// Pub/Sub pauses so long before it hands a message out again, more and more
+	// with each time. It is a net too: the worker's waits are its own, and what is
+	// handed back when a worker stops should not wait long.
+	shortestBackoff = time.Second
+	longestBackoff  = 10 * time.Minute
+	retention       = 7 * 24 * time.Hour
+	// Dead letters stay for as long as Pub/Sub can keep them, where it can.
+	letterRetention = 31 * 24 * time.Hour
+)
+
+// schema is a definition that topics hold their messages to.
+type schema struct{ id, definition string }
+
+var (
+	published = &schema{"earshot.events.v1.EpisodePublished", eventsv1.EpisodePublishedProto}
+	removed   = &schema{"earshot.events.v1.EpisodeRemoved", eventsv1.EpisodeRemovedProto}
+	enriched  = &schema{"earshot.events.v1.EpisodeEnriched", eventsv1.EpisodeEnrichedProto}
+)
+
+// place is a topic with what belongs to it.
+type place struct {
+	id      string
+	schema  *schema // nil: none
+	read    bool    // it has a subscription of the same id
+	letters bool    // it is the dead letters' own: no policy of either kind
+}
+
+func (c *Client) places() []place {
+	n := c.options.Names
+	return []place{
+		{id: n.DeadLetters, read: true, letters: true}, // first: the others name it
+		{id: n.Live, schema: published, read: true},
+		{id: n.Backlog, schema: published, read: true},
+		{id: n.Removals, schema: removed, read: true},
+		{id: n.Enriched, schema: enriched},
+	}
+}
+
+func (c *Client) schemaName(s *schema) string {
+	return "projects/" + c.options.Project + "/schemas/" + s.id
+}
+
+// schemaSettings are those of a topic that is held to a schema.
+func (c *Client) schemaSettings(s *schema) *pubsubpb.SchemaSettings {
+	encoding := pubsubpb.Encoding_BINARY
+	if c.options.Encoding == message.JSON {
+		encoding = pubsubpb.Encoding_JSON
+	}
+	return &pubsubpb.SchemaSettings{Schema: c.schemaName(s), Encoding: encoding}
+}
+
+// wanted is a place's subscription. Exactly-once delivery stays off: it slows
+// deliveries down and makes them no safer, since every effect is idempotent. It
+// never expires: an idle month would take what is on it along.
+func (c *Client) wanted(p place) *pubsubpb.Subscription {
+	s := &pubsubpb.Subscription{
+		Name: c.subscription(p.id), Topic: c.topic(p.id),
+		AckDeadlineSeconds:       int32(ackDeadline / time.Second),
+		MessageRetentionDuration: durationpb.New(retention),
+		ExpirationPolicy:         &pubsubpb.ExpirationPolicy{},
+	}
+	if p.letters {
+		s.MessageRetentionDuration = durationpb.New(letterRetention)
+		return s
+	}
+	s.RetryPolicy = &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(shortestBackoff), MaximumBackoff: durationpb.New(longestBackoff)}
+	s.DeadLetterPolicy = &pubsubpb.DeadLetterPolicy{DeadLetterTopic: c.topic(c.options.Names.DeadLetters), MaxDeliveryAttempts: lastNet}
+	return s
+}
