@@ -279,7 +279,7 @@ func TestARefusalEndsReceiving(t *testing.T) {
 func TestACutLineLosesNothing(t *testing.T) {
 	eachService(t, func(t *testing.T, address func(*testing.T) string) {
 		line := newLine(t, address(t))
-		c := open(t, line.address(), Options{})
+		c := quick(t, open(t, line.address(), Options{}))
 		handled := make(chan episode.ID, 100)
 		receive(t, c.Live(), 2, func(_ context.Context, d workers.Delivery) workers.Verdict {
 			line.cut() // while it is handled, so that a fetch and the verdict are hit
