@@ -40,7 +40,7 @@ func (p *puller) pull(ctx context.Context, n int) ([]*pubsubpb.ReceivedMessage, 
 		// clock or by the deadline that the library gives each call.
 		response, err := p.client.subs.Pull(ctx, &pubsubpb.PullRequest{Subscription: p.subscription, MaxMessages: int32(min(n, mostAtOnce))}, once)
 		if err == nil || status.Code(err) == codes.DeadlineExceeded {
-			p.answered, p.refusedSince, failures = p.answered || err == nil, time.Time{}, 0
+			p.answered, p.refusedSince, failures = true, time.Time{}, 0
 			if messages := response.GetReceivedMessages(); len(messages) > 0 {
 				return messages, nil
 			}
