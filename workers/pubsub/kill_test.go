@@ -10,9 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	"google.golang.org/protobuf/types/known/fieldmaskpb"
-
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers"
 )
@@ -89,14 +86,7 @@ func TestAKilledWorkersMessagesComeBack(t *testing.T) {
 	})
 	if address := emulated(t); address != "" {
 		t.Run("emulator", func(t *testing.T) {
-			c := open(t, address, Options{})
-			_, err := c.subs.UpdateSubscription(t.Context(), &pubsubpb.UpdateSubscriptionRequest{
-				Subscription: &pubsubpb.Subscription{Name: c.Live().subscription, AckDeadlineSeconds: int32(shortestLease / time.Second)},
-				UpdateMask:   &fieldmaskpb.FieldMask{Paths: []string{"ack_deadline_seconds"}},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := quick(t, open(t, address, Options{}))
 			publish(t, c, event(1), event(2))
 			takeAndDie(t, address, c.options.Project, 2)
 			comeBack(t, c)

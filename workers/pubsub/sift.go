@@ -93,6 +93,9 @@ func (s *sifting) next(ctx context.Context) ([]*pubsubpb.ReceivedMessage, error)
 			pause(listening, failures)
 			failures++
 		}
+		if listening.Err() != nil {
+			notice() // before letters are given back
+		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("pubsub: look through the dead letters of %s: %w", s.subscription, context.Cause(ctx))
 		}
