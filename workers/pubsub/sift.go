@@ -19,7 +19,7 @@ const siftBatch = 100
 
 // Sift implements workers.Letters, in no order. Letters that are kept stay
 // leased until the pass ends, so that each is seen once, and are then given
-// back; of these only the lease's id and the letter's are in memory, some 500
+// back; of these only the lease's id and the letter's are in memory, some 600
 // bytes together. A worker that dies between filing and acknowledging files
 // twice: of letters with one ID one is decided on, those that are older share its
 // fate, and newer ones stay. The pass ends when no letter has come for
