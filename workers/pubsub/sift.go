@@ -140,7 +140,8 @@ func (s *sifting) carryOut(ctx context.Context, fate workers.Fate, letter worker
 	default:
 		return errors.New("no such fate")
 	}
-	if err := s.client.acknowledge(ctx, s.subscription, []string{l.ackID}); err != nil {
+	// One whose lease is over comes again, and shares this fate.
+	if err := s.client.acknowledge(ctx, s.subscription, []string{l.ackID}); err != nil && !expired(err, l.ackID) {
 		return advised(err)
 	}
 	s.keeper.let(l)
