@@ -83,12 +83,16 @@ func TestWhatIsDoneQuicklyCostsNoExtension(t *testing.T) {
 	}
 }
 
-// over is what a subscription with exactly-once delivery answers for a lease that
-// is over.
-func over(t *testing.T, ackID string) error {
+// over is what a subscription with exactly-once delivery answers for leases that
+// are over.
+func over(t *testing.T, ackIDs ...string) error {
 	t.Helper()
+	said := map[string]string{}
+	for _, id := range ackIDs {
+		said[id] = "PERMANENT_FAILURE_INVALID_ACK_ID"
+	}
 	s, err := status.New(codes.InvalidArgument, "some ids are invalid").WithDetails(&errdetails.ErrorInfo{
-		Reason: "x", Domain: "pubsub.googleapis.com", Metadata: map[string]string{ackID: "PERMANENT_FAILURE_INVALID_ACK_ID"},
+		Reason: "x", Domain: "pubsub.googleapis.com", Metadata: said,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -19,7 +19,7 @@ const siftBatch = 100
 
 // Sift implements workers.Letters, in no order. Letters that are kept stay
 // leased until the pass ends, so that each is seen once, and are then given
-// back; of these only the lease's id and the letter's are in memory, some 500
+// back; of these only the lease's id and the letter's are in memory, some 600
 // bytes together. A worker that dies between filing and acknowledging files
 // twice: of letters with one ID one is decided on, those that are older share its
 // fate, and newer ones stay. The pass ends when no letter has come for
@@ -140,7 +140,8 @@ func (s *sifting) carryOut(ctx context.Context, fate workers.Fate, letter worker
 	default:
 		return errors.New("no such fate")
 	}
-	if err := s.client.acknowledge(ctx, s.subscription, []string{l.ackID}); err != nil {
+	// One whose lease is over comes again, and shares this fate.
+	if err := s.client.acknowledge(ctx, s.subscription, []string{l.ackID}); err != nil && !expired(err, l.ackID) {
 		return advised(err)
 	}
 	s.keeper.let(l)

@@ -152,6 +152,16 @@ func TestALetterThatComesBackDuringThePassStays(t *testing.T) {
 	}
 }
 
+func TestALetterWhoseLeaseIsOverEndsNoPass(t *testing.T) {
+	ack := &script{errors: []error{over(t, "m0:1", "m1:1")}} // whichever comes first
+	k := counting(open(t, inMemory(t, on("Acknowledge", ack)).Address, Options{}))
+	file(t, k, workerstest.Letter(1), workerstest.Letter(2))
+	err := k.Sift(t.Context(), func(workers.DeadLetter) (workers.Fate, error) { return workers.Drop, nil })
+	if err != nil || ack.calls != 2 {
+		t.Errorf("%v after %d acknowledgements", err, ack.calls)
+	}
+}
+
 func TestAnInterruptedPassGivesBackWhatItHeld(t *testing.T) {
 	k := counting(open(t, inMemory(t).Address, Options{}))
 	file(t, k, workerstest.Letter(1), workerstest.Letter(2), workerstest.Letter(3))
