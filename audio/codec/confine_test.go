@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -128,5 +129,41 @@ func TestProcessorTimeIsLimited(t *testing.T) {
 	err := cmd.Run()
 	if err == nil || ending(cmd.ProcessState, l) != endedByCPULimit {
 		t.Fatalf("ended with %v", err)
+	}
+}
+
+func TestMemoryIsLimited(t *testing.T) {
+	d := newTestDecoder(t)
+	frame := []string{"-v", "error", "-f", "lavfi", "-i", "color=s=16000x16000:d=0.01", "-f", "null", "-"} // 380 MB
+	l := decodeLimits(0)
+	l.MemoryBytes = 256 << 20
+	cmd := confined(context.Background(), d.FFmpeg(), l, frame)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	err := cmd.Run() // ffmpeg takes it for the end of the file
+	if !strings.Contains(said.String(), "annot allocate memory") {
+		t.Errorf("%v: %s", err, &said)
+	}
+}
+
+func TestWhatIsWrittenIsLimited(t *testing.T) {
+	d := newTestDecoder(t)
+	path := filepath.Join(t.TempDir(), "out")
+	for _, most := range []uint64{0, 10_000} {
+		file, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := decodeLimits(0)
+		l.FileBytes = most
+		cmd := confined(context.Background(), d.FFmpeg(), l, []string{"-v", "error", "-y", "-f", "lavfi", "-i", "anoisesrc=d=10", "-f", "wav", "-fd", "3", "fd:"}, file)
+		err = cmd.Run()
+		info, statErr := file.Stat()
+		if err == nil || statErr != nil || uint64(info.Size()) > most {
+			t.Errorf("%d bytes allowed: %v, %v, %d written", most, err, statErr, info.Size())
+		}
+		if err := file.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -142,7 +142,8 @@ func (m *malformedMaker) feed() (events []episode.Event, err error) {
 		e := item.Event
 		u, err := url.Parse(e.Enclosure.URL)
 		if err == nil && (u.Scheme == "http" || u.Scheme == "https") {
-			if _, err := netip.ParseAddr(u.Hostname()); err != nil {
+			// Damage may have made it somebody's.
+			if ip, err := netip.ParseAddr(u.Hostname()); err != nil || !ip.IsPrivate() {
 				continue
 			}
 		}
