@@ -37,7 +37,10 @@ func jsonCues(doc string) ([]cue, error) {
 	}
 	cues := make([]cue, 0, len(whole.Segments))
 	for _, e := range whole.Segments {
-		c := cue{text: plain(markup.ReplaceAllString(string(e.Body)+" "+string(e.Text), "")), speaker: string(e.Speaker)}
+		c := cue{speaker: string(e.Speaker)}
+		if e.Body != "" || e.Text != "" {
+			c.text = plain(markup.ReplaceAllString(string(e.Body)+" "+string(e.Text), ""))
+		}
 		// NaN, of a time that is none, prevails.
 		c.Start = Seconds(max(e.StartTime.seconds, e.Start.seconds))
 		c.End = Seconds(max(e.EndTime.seconds, e.End.seconds))
