@@ -55,12 +55,12 @@ func holding(t *testing.T, c *Client) (finish func(), ended chan error) {
 func TestALeaseIsExtendedWhileTheHandlerRuns(t *testing.T) {
 	server, clock := inMemory(t), newClock()
 	c := open(t, server.Address, Options{Now: clock.now})
-	tick := beats(c)
+	heart := beatsOf(c)
 	publish(t, c, event(1))
 	finish, ended := holding(t, c)
 	for _, step := range []time.Duration{2 * time.Second, time.Second, 10 * time.Second, 10 * time.Second, 20 * time.Second, 3 * time.Second} {
 		clock.move(step)
-		tick <- clock.now()
+		heart.beat()
 	}
 	finish()
 	if got := extensions(server); !slices.Equal(got, []int32{60, 60, 60}) || len(ended) != 0 {
@@ -74,7 +74,7 @@ func TestALeaseIsExtendedWhileTheHandlerRuns(t *testing.T) {
 func TestWhatIsDoneQuicklyCostsNoExtension(t *testing.T) {
 	server := inMemory(t)
 	c := open(t, server.Address, Options{})
-	beats(c)
+	beatsOf(c)
 	publish(t, c, event(1))
 	finish, _ := holding(t, c)
 	finish()
@@ -105,7 +105,7 @@ func over(t *testing.T, ackIDs ...string) error {
 func TestAVerdictThatComesTooLateIsLetGo(t *testing.T) {
 	ack, modify := &script{errors: []error{over(t, "m0:1")}}, &script{errors: []error{over(t, "m1:1")}}
 	c := open(t, inMemory(t, on("Acknowledge", ack), on("ModifyAckDeadline", modify)).Address, Options{})
-	beats(c)
+	beatsOf(c)
 	handled := make(chan episode.ID, 3)
 	stop := receive(t, c.Live(), 1, func(_ context.Context, d workers.Delivery) workers.Verdict {
 		handled <- d.Event.ID
@@ -142,13 +142,13 @@ func TestALostLeaseCancelsTheHandlerAndItsVerdict(t *testing.T) {
 			server := inMemory(t, on("ModifyAckDeadline", modify))
 			test.o.Now = clock.now
 			c := open(t, server.Address, test.o)
-			tick := beats(c)
+			heart := beatsOf(c)
 			publish(t, c, event(1))
 			finish, ended := holding(t, c)
 			modify.set(test.fail)
 			for at := time.Duration(0); len(ended) == 0 && at < 10*time.Minute; at += 9 * time.Second {
 				clock.move(9 * time.Second)
-				tick <- clock.now()
+				heart.beat()
 			}
 			if cause := next(t, ended); !errors.Is(cause, workers.ErrLeaseLost) {
 				t.Errorf("cause = %v", cause)
@@ -168,7 +168,7 @@ func TestARetryWaitsWithoutASlot(t *testing.T) {
 	server, clock := inMemory(t), newClock()
 	server.SetTimeNowFunc(clock.now)
 	c := open(t, server.Address, Options{Now: clock.now})
-	beats(c)
+	beatsOf(c)
 	publish(t, c, event(1))
 	began := clock.now()
 	first, others := make(chan workers.Delivery, 2), make(chan episode.ID, 10)
@@ -206,7 +206,7 @@ func TestALongRetryIsExtended(t *testing.T) {
 	server, clock := inMemory(t), newClock()
 	server.SetTimeNowFunc(clock.now)
 	c := open(t, server.Address, Options{Now: clock.now})
-	tick := beats(c)
+	heart := beatsOf(c)
 	publish(t, c, event(1))
 	began := make(chan struct{}, 2)
 	receive(t, c.Live(), 1, func(context.Context, workers.Delivery) workers.Verdict {
@@ -221,8 +221,7 @@ func TestALongRetryIsExtended(t *testing.T) {
 		calls  int
 	)
 	for at := time.Duration(0); at < after; at += step {
-		tick <- clock.now()
-		tick <- clock.now() // the first has been acted on
+		heart.beat()
 		m := server.Messages()[0]
 		for ; calls < len(m.Modacks); calls++ {
 			leased = at + time.Duration(m.Modacks[calls].AckDeadline)*time.Second
