@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -215,17 +216,21 @@ func (f *Fetcher) Local(ctx context.Context, where string) (File, error) {
 		}
 		path = u.Path
 	}
+	stat, err := os.Stat(path) // before it is opened: opening a pipe waits for its writer
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && !stat.Mode().IsRegular():
+		return File{}, &audio.Rejection{Code: BadURL, Detail: "enclosure: " + path + " is no file"}
+	case err != nil:
+		return File{}, fmt.Errorf("enclosure: %w", err)
+	}
 	in, err := os.Open(path)
 	if err != nil {
 		return File{}, fmt.Errorf("enclosure: %w", err)
 	}
 	defer in.Close()
-	stat, err := in.Stat()
-	switch {
+	switch stat, err = in.Stat(); {
 	case err != nil:
 		return File{}, fmt.Errorf("enclosure: %w", err)
-	case !stat.Mode().IsRegular():
-		return File{}, fmt.Errorf("enclosure: %s is not a file", path)
 	case stat.Size() > f.o.MaxBytes:
 		return File{}, tooLarge(path, f.o.MaxBytes)
 	}
