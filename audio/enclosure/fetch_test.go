@@ -365,11 +365,9 @@ func TestLocalFiles(t *testing.T) {
 			t.Errorf("%s: %+v, %v", where, file, err)
 		}
 	}
-	if _, err := f.Local(context.Background(), path+".missing"); !errors.Is(err, os.ErrNotExist) {
-		t.Error(err)
-	}
-	if _, err := f.Local(context.Background(), filepath.Dir(path)); err == nil {
-		t.Error("a folder was taken for a file")
+	for _, none := range []string{path + ".missing", filepath.Dir(path), "/dev/zero"} {
+		_, err := f.Local(context.Background(), none)
+		wantRejection(t, err, BadURL)
 	}
 	_, err := fetcher(t, Options{MaxBytes: 10}).Local(context.Background(), path)
 	wantRejection(t, err, TooLarge)
