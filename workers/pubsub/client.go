@@ -118,9 +118,10 @@ type Client struct {
 
 	live, backlog, removals *Source
 
-	// What tests put in the place of clocks.
-	tick   func(time.Duration) (ticks <-chan time.Time, stop func())
-	silent func(context.Context) (context.Context, context.CancelFunc)
+	// Tests put something else in the place of these clocks.
+	tick         func(time.Duration) (ticks <-chan time.Time, stop func())
+	silent       func(context.Context) (context.Context, context.CancelFunc)
+	settleWithin time.Duration
 }
 
 // Open makes a client. It does not speak to Pub/Sub yet: Check tells whether
@@ -146,7 +147,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("pubsub: connect to the schemas of project %s: %w", o.Project, err), service.Close())
 	}
-	c := &Client{options: o, topics: service.TopicAdminClient, subs: service.SubscriptionAdminClient, schemas: schemas}
+	c := &Client{options: o, topics: service.TopicAdminClient, subs: service.SubscriptionAdminClient, schemas: schemas, settleWithin: 30 * time.Second}
 	c.live = newSource(c, o.Names.Live, laneLive)
 	c.backlog = newSource(c, o.Names.Backlog, laneBacklog)
 	c.removals = newSource(c, o.Names.Removals, laneRemovals)

@@ -41,6 +41,8 @@ type keeper struct {
 const (
 	// maxAckIDs keeps a call below the service's 512 KiB: an id has about 200 bytes.
 	maxAckIDs = 1000
+	// together rounds the waits up, so that many messages are extended in one call.
+	together = 5 * time.Second
 	// maxWaiting bounds the messages that are kept away for longer than one lease
 	// can last.
 	maxWaiting = 10_000
@@ -154,7 +156,7 @@ func (k *keeper) beat(ctx context.Context) {
 			delete(k.leases, l)
 			continue
 		case !l.waits.IsZero():
-			extension = min(longestLease, l.waits.Sub(now))
+			extension = min(longestLease, (l.waits.Sub(now) + together).Truncate(together))
 		}
 		if l.until.Sub(now) <= extension*2/3 {
 			due[extension] = append(due[extension], l)

@@ -49,7 +49,7 @@ var emulator struct {
 // emulator where there is one.
 func eachService(t *testing.T, test func(t *testing.T, address func(t *testing.T) string)) {
 	t.Run("in memory", func(t *testing.T) {
-		test(t, func(t *testing.T) string { return inMemory(t).Addr })
+		test(t, func(t *testing.T) string { return inMemory(t).Address })
 	})
 	if address := emulated(t); address != "" {
 		t.Run("emulator", func(t *testing.T) {
@@ -76,14 +76,16 @@ func emulated(t *testing.T) string {
 	return ""
 }
 
-func inMemory(t *testing.T, options ...pstest.ServerReactorOption) *pstest.Server {
+func inMemory(t *testing.T, options ...pstest.ServerReactorOption) *pubsubtest.Memory {
 	t.Helper()
-	server := pstest.NewServer(options...)
+	server, err := pubsubtest.StartMemory(options...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
+		if err := server.Stop(); err != nil {
 			t.Error(err)
 		}
-		server.Wait()
 	})
 	return server
 }

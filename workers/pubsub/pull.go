@@ -16,6 +16,9 @@ import (
 // take minutes to spread, and giving up costs the work that is in flight.
 const refusalsLast = 5 * time.Minute
 
+// mostAtOnce is how many messages the service gives in one answer.
+const mostAtOnce = 1000
+
 // once has a call made once: who calls decides about the next.
 var once = gax.WithRetry(func() gax.Retryer { return nil })
 
@@ -35,7 +38,7 @@ func (p *puller) pull(ctx context.Context, n int) ([]*pubsubpb.ReceivedMessage, 
 		}
 		// The service answers with none when none has come for a while, by its own
 		// clock or by the deadline that the library gives each call.
-		response, err := p.client.subs.Pull(ctx, &pubsubpb.PullRequest{Subscription: p.subscription, MaxMessages: int32(n)}, once)
+		response, err := p.client.subs.Pull(ctx, &pubsubpb.PullRequest{Subscription: p.subscription, MaxMessages: int32(min(n, mostAtOnce))}, once)
 		if err == nil || status.Code(err) == codes.DeadlineExceeded {
 			p.answered, p.refusedSince, failures = p.answered || err == nil, time.Time{}, 0
 			if messages := response.GetReceivedMessages(); len(messages) > 0 {

@@ -13,14 +13,11 @@ import (
 	"github.com/earshot-fm/earshot/workers"
 )
 
-// settleTimeout bounds how long acting on a verdict is tried.
-const settleTimeout = 30 * time.Second
-
 // settle acts on the verdict. What cannot be acted on comes back when its lease
 // is over; an error says that this will not change by itself.
 func (s *Source) settle(ctx context.Context, k *keeper, l *lease, v workers.Verdict) error {
 	defer k.let(l)
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.client.settleWithin)
 	defer cancel()
 	var (
 		doing string

@@ -155,7 +155,7 @@ func (s *sifting) replay(ctx context.Context, letter workers.DeadLetter) error {
 // giveBack ends the leases of what was kept. A letter for which that fails comes
 // back when its lease is over.
 func (s *sifting) giveBack(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.client.settleWithin)
 	defer cancel()
 	kept := s.keeper.all()
 	for len(kept) > 0 {

@@ -1,5 +1,5 @@
-// Package pubsubtest runs Google's Pub/Sub emulator, which comes with the Google
-// Cloud SDK, for tests.
+// Package pubsubtest runs the Pub/Subs that tests use: Google's emulator, which
+// comes with the Google Cloud SDK, and the in-memory server of its Go library.
 package pubsubtest
 
 import (
