@@ -379,6 +379,30 @@ func TestRebuildFromDocumentsTakesNothingBack(t *testing.T) {
 	})
 }
 
+// Two who fill at once do not take each other's half for a whole.
+func TestTwoReindexAtOnce(t *testing.T) {
+	onNodes(t, func(t *testing.T, url string) {
+		x := create(t, url)
+		put(t, x, index.Stored, document("e", 1, 2))
+		_, err := x.Rebuild(t.Context(), func(yield func(index.Document, error) bool) {
+			if !yield(document("first", 1, 1), nil) {
+				return
+			}
+			if pair, err := x.Reindex(t.Context(), nil); err != nil || pair != 3 {
+				t.Errorf("pair %d, %v", pair, err)
+			}
+			yield(document("second", 1, 1), nil)
+		}, nil)
+		if err == nil || !strings.Contains(err.Error(), "one at a time") {
+			t.Errorf("%v", err)
+		}
+		if _, now, err := x.Swap(t.Context()); err != nil || now != 3 {
+			t.Fatalf("pair %d, %v", now, err)
+		}
+		put(t, x, index.Unchanged, document("e", 1, 2))
+	})
+}
+
 // With nothing left but the artifacts, the index comes back.
 func TestRebuildFromNothing(t *testing.T) {
 	onNodes(t, func(t *testing.T, url string) {

@@ -130,6 +130,9 @@ func (x *Index) editionsOf(ctx context.Context, name string, all []encoded) (map
 			return fmt.Errorf("%d documents were asked for, and %d answered", len(all), len(answer.Docs))
 		}
 		for _, d := range answer.Docs {
+			if d.Error != nil && d.Error.Type == "index_not_found_exception" {
+				return &fault{status: http.StatusNotFound, kind: "deleted", reason: name + " is gone: another reindex or rebuild has deleted it; run one at a time"}
+			}
 			if d.Error != nil {
 				return &fault{status: http.StatusInternalServerError, kind: d.Error.Type, reason: reason(d.Error)}
 			}

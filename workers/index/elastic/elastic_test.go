@@ -3,10 +3,12 @@ package elastic
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	es "github.com/olivere/elastic/v7"
 
@@ -266,6 +268,43 @@ func TestTheLongestQueryIsAnswered(t *testing.T) {
 			h := find(t, x, index.Query{Text: text, Open: "<", Close: ">"}).Hits
 			if len(h) != 1 || len(h[0].Moments) != 1 || strings.Count(h[0].Moments[0].Text, "<") != 32 {
 				t.Errorf("%q: %+v", text, h)
+			}
+		}
+	})
+}
+
+// More are compared than one answer holds, those without a date too.
+func TestMoreLikeThisAmongMany(t *testing.T) {
+	onNodes(t, func(t *testing.T, url string) {
+		x := create(t, url)
+		const many = comparedPage + 300
+		var page []encoded
+		for n := range many {
+			d := document(episode.ID(fmt.Sprintf("e%05d", n)), 1, 0)
+			angle := float64(n) / many
+			d.Embedding = &episode.Embedding{Model: "m@1", Values: []episode.Component{episode.Component(math.Cos(angle)), episode.Component(math.Sin(angle))}}
+			if n%3 > 0 {
+				d.PublishedAt = time.Unix(int64(n%100)*86400-86400, 0)
+			}
+			e, err := encode(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if page = append(page, e); len(page) == 500 || n == many-1 {
+				if err := x.fill(t.Context(), x.filling(1, newerOrSame), page); err != nil {
+					t.Fatal(err)
+				}
+				page = nil
+			}
+		}
+		if err := x.refresh(t.Context(), x.options.Episodes); err != nil {
+			t.Fatal(err)
+		}
+		for offset := range 3 {
+			got := find(t, x, index.Query{Like: "e00000", Offset: offset * 1000, Limit: 2})
+			want := [2]episode.ID{episode.ID(fmt.Sprintf("e%05d", offset*1000+1)), episode.ID(fmt.Sprintf("e%05d", offset*1000+2))}
+			if got.Total != many-1 || len(got.Hits) != 2 || got.Hits[0].ID != want[0] || got.Hits[1].ID != want[1] {
+				t.Errorf("at %d: %+v, want %v", offset*1000, got, want)
 			}
 		}
 	})

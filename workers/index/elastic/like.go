@@ -18,7 +18,7 @@ import (
 // vector fields that could rank them in place are not in every Elasticsearch.
 const (
 	maxCompared  = 20_000
-	comparedPage = 5_000
+	comparedPage = 2_000
 )
 
 // candidate is an episode with how alike it is.

@@ -104,7 +104,8 @@ func (x *Index) look(ctx context.Context, id episode.ID) (s standing, err error)
 		return s, err
 	}
 	s.found, s.edition, s.segments = h.found, h.Edition, h.Segments
-	return s, <-searched
+	err = <-searched // before s is looked at: the search writes to it
+	return s, err
 }
 
 // complete reports whether searches see all of an edition's segments.

@@ -21,6 +21,9 @@ type provenance struct {
 	// Checkpoint: all that From did up to this number of its sequence is here;
 	// unfinished until a first pass is through.
 	Checkpoint int64 `json:"checkpoint"`
+	// Run is who fills it: that of two at once, or after it was deleted and came
+	// to be again by itself, nobody takes it for what he has filled.
+	Run string `json:"run,omitempty"`
 }
 
 // unfinished is no checkpoint: that of an index to which nothing was written

@@ -2,9 +2,11 @@ package elastic
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"net/url"
 
 	"github.com/earshot-fm/earshot/workers/index"
@@ -104,19 +106,8 @@ func (x *Index) renew(ctx context.Context, fill func(ctx context.Context, curren
 	if err != nil {
 		return 0, err
 	}
-	for _, n := range p.all {
-		if n <= current {
-			continue
-		}
-		from, err := x.provenance(ctx, x.episodesOf(n))
-		if err != nil {
-			return 0, err
-		}
-		if from.Checkpoint == unfinished {
-			if err := x.perform(ctx, "DELETE", "/"+url.PathEscape(x.episodesOf(n)+","+x.segmentsOf(n)), nil, nil, nil); err != nil {
-				return 0, fmt.Errorf("delete what was left unfinished: %w", err)
-			}
-		}
+	if err := x.deleteUnfinished(ctx, p, current); err != nil {
+		return 0, err
 	}
 	there, err := x.analyzers(ctx)
 	if err != nil {
@@ -125,9 +116,12 @@ func (x *Index) renew(ctx context.Context, fill func(ctx context.Context, curren
 	if err := x.putTemplates(ctx, there); err != nil {
 		return 0, err
 	}
-	pair, checkpoint := p.next(), int64(unfinished)
-	from := provenance{Earshot: mappingVersion, From: current, Checkpoint: checkpoint}
+	pair := p.next()
+	from := provenance{Earshot: mappingVersion, From: current, Checkpoint: unfinished, Run: rand.Text()}
 	if err := x.createPair(ctx, pair, there, from); err != nil {
+		return 0, err
+	}
+	if err := x.mine(ctx, pair, from); err != nil {
 		return 0, err
 	}
 	// Before anything is read: what changes from here on is caught up with.
@@ -140,10 +134,46 @@ func (x *Index) renew(ctx context.Context, fill func(ctx context.Context, curren
 	if err := fill(ctx, current, pair); err != nil {
 		return 0, err
 	}
+	if err := x.mine(ctx, pair, from); err != nil {
+		return 0, err
+	}
 	if err := x.setProvenance(ctx, x.episodesOf(pair), from); err != nil {
 		return 0, err
 	}
 	return pair, nil
+}
+
+func (x *Index) deleteUnfinished(ctx context.Context, p pairs, current int) error {
+	for _, n := range p.all {
+		if n <= current {
+			continue
+		}
+		from, err := x.provenance(ctx, x.episodesOf(n))
+		if err != nil {
+			return err
+		}
+		if from.Checkpoint != unfinished {
+			continue
+		}
+		if err := x.perform(ctx, http.MethodDelete, "/"+url.PathEscape(x.episodesOf(n)+","+x.segmentsOf(n)), nil, nil, nil); err != nil {
+			return fmt.Errorf("delete %s, which was left unfinished: %w", x.episodesOf(n), err)
+		}
+	}
+	return nil
+}
+
+// mine reports that a pair is another's.
+func (x *Index) mine(ctx context.Context, pair int, from provenance) error {
+	for _, name := range []string{x.episodesOf(pair), x.segmentsOf(pair)} {
+		is, err := x.provenance(ctx, name)
+		if err != nil {
+			return err
+		}
+		if is.Run != from.Run {
+			return fmt.Errorf("%s has been made anew by another reindex or rebuild: run one at a time", name)
+		}
+	}
+	return nil
 }
 
 func (x *Index) filling(pair int, versionType string) target {
