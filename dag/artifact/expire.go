@@ -3,9 +3,7 @@ package artifact
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strconv"
@@ -142,18 +140,23 @@ func (s *Store) named(ctx context.Context, e Expiry) (n namings, err error) {
 	return n, err
 }
 
+// listed is how many names are asked for at once. Cloud stores give a thousand
+// all the same; a folder is walked from its start for each such page.
+const listed = 50_000
+
 // each lists what is under a prefix, in order.
 func (s *Store) each(ctx context.Context, prefix string, do func(*blob.ListObject) error) error {
-	for list := s.bucket.List(&blob.ListOptions{Prefix: prefix}); ; {
-		object, err := list.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for token := blob.FirstPageToken; len(token) > 0; {
+		page, next, err := s.bucket.ListPage(ctx, token, listed, &blob.ListOptions{Prefix: prefix})
 		if err != nil {
 			return fmt.Errorf("artifact: listing %s: %w", prefix, err)
 		}
-		if err := do(object); err != nil {
-			return err
+		for _, object := range page {
+			if err := do(object); err != nil {
+				return err
+			}
 		}
+		token = next
 	}
+	return nil
 }

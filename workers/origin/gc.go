@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strconv"
@@ -307,18 +306,23 @@ func (c *collection) delete(ctx context.Context, entry *blob.ListObject) (gone b
 	return err == nil, nil
 }
 
+// listed is how many names are asked for at once. Cloud stores give a thousand
+// all the same; a folder is walked from its start for each such page.
+const listed = 50_000
+
 // each lists what is under a prefix, in order.
 func (c *collection) each(ctx context.Context, prefix string, do func(*blob.ListObject) error) error {
-	for list := c.origin.store.Bucket.List(&blob.ListOptions{Prefix: prefix}); ; {
-		entry, err := list.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for token := blob.FirstPageToken; len(token) > 0; {
+		page, next, err := c.origin.store.Bucket.ListPage(ctx, token, listed, &blob.ListOptions{Prefix: prefix})
 		if err != nil {
 			return fmt.Errorf("list %s: %w", prefix, err)
 		}
-		if err := do(entry); err != nil {
-			return err
+		for _, entry := range page {
+			if err := do(entry); err != nil {
+				return err
+			}
 		}
+		token = next
 	}
+	return nil
 }
