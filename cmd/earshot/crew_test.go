@@ -28,6 +28,7 @@ type crew struct {
 	seen    chan struct{} // closed and replaced when a verdict was printed
 	ended   map[edition]int
 	failed  int // verdicts that ended nothing
+	logged  int // lines of all logs
 	killed  time.Time
 	running map[*process]struct{}
 }
@@ -42,7 +43,6 @@ type process struct {
 	*exec.Cmd
 	crew   *crew
 	log    bytes.Buffer  // guarded by the crew
-	lines  int           // of it
 	exited chan struct{} // closed when it has
 }
 
@@ -50,7 +50,7 @@ type process struct {
 func (p *process) Write(b []byte) (int, error) {
 	p.crew.mu.Lock()
 	defer p.crew.mu.Unlock()
-	p.lines += bytes.Count(b, []byte("\n"))
+	p.crew.logged += bytes.Count(b, []byte("\n"))
 	p.crew.tell()
 	return p.log.Write(b)
 }
@@ -162,19 +162,26 @@ const patience = 5 * time.Minute
 // until waits for what verdicts bring about.
 func (c *crew) until(what string, holds func() bool) {
 	c.t.Helper()
-	timeout := time.NewTimer(patience)
+	if !c.orPass(patience, holds) {
+		c.t.Fatalf("not after %s: %s", patience, what)
+	}
+}
+
+// orPass waits for what verdicts and logs bring about, or for a time to pass.
+func (c *crew) orPass(d time.Duration, holds func() bool) bool {
+	timeout := time.NewTimer(d)
 	defer timeout.Stop()
 	for {
 		c.mu.Lock()
 		seen, ok := c.seen, holds()
 		c.mu.Unlock()
 		if ok {
-			return
+			return true
 		}
 		select {
 		case <-seen:
 		case <-timeout.C:
-			c.t.Fatalf("not after %s: %s", patience, what)
+			return false
 		}
 	}
 }
@@ -190,6 +197,13 @@ func (c *crew) untilDone(times int, events ...episode.Event) {
 		}
 		return true
 	})
+}
+
+// lines are those of all logs so far.
+func (c *crew) lines() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.logged
 }
 
 // kill is kill -9.
@@ -210,8 +224,8 @@ func (c *crew) died(p *process) {
 }
 
 // leaseOver is for how long Pub/Sub keeps a message for a worker that was killed: the
-// configured ten seconds, and the time that it takes to see that.
-const leaseOver = 12 * time.Second
+// configured ten seconds, and the pause that its retry policy adds.
+const leaseOver = 15 * time.Second
 
 // dismiss ends the workers as an operator does. What a killed worker held comes
 // back when its lease is over: those that are left work on until then.

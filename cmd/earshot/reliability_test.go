@@ -28,6 +28,7 @@ var (
 type disturbance struct {
 	name   string
 	events int // how many; 0: as many as -fault.episodes
+	slots  int // of each worker
 	do     func(t *testing.T, c *crew, events []episode.Event)
 }
 
@@ -38,24 +39,24 @@ type disturbance struct {
 // disturbed.
 func TestServicesAndWorkersMayFail(t *testing.T) {
 	disturbances := []disturbance{
-		{"kill -9 at random moments", max(*faultCrowd, *faultKills), killedAtRandom},
-		{"kill -9 at nodes and gaps", len(killPoints(t)), killedAtPoints},
-		{"Elasticsearch away", 0, elasticsearchAway},
-		{"Elasticsearch failing now and then", 0, elasticsearchFailing},
-		{"S3 away", 0, storesAway},
-		{"S3 answering 503, slow, or cut", 0, storesFailing},
-		{"everything delivered three times", 0, deliveredAgain},
-		{"a full disk", 0, fullDisk},
+		{"kill -9 at random moments", max(*faultCrowd, *faultKills), 2, killedAtRandom},
+		{"kill -9 at nodes and gaps", len(killPoints(t)), 1, killedAtPoints},
+		{"Elasticsearch away", 0, 4, elasticsearchAway},
+		{"Elasticsearch failing now and then", 0, 4, elasticsearchFailing},
+		{"S3 away", 0, 4, storesAway},
+		{"S3 answering 503, slow, or cut", 0, 4, storesFailing},
+		{"everything delivered three times", 0, 4, deliveredAgain},
+		{"a full disk", 0, 4, fullDisk},
 	}
 	crowd := *faultCrowd
 	for _, d := range disturbances {
 		crowd = max(crowd, d.events)
 	}
 	events := shortEpisodes(crowd)
-	calm := newSite(t, "")
+	calm := newSite(t, 4)
 	sites := make([]*site, len(disturbances))
-	for i := range sites {
-		sites[i] = newSite(t, "")
+	for i, d := range disturbances {
+		sites[i] = newSite(t, d.slots)
 	}
 	calm.publish(t, events...)
 	c := newCrew(t, calm)
@@ -93,18 +94,9 @@ func killedAtRandom(t *testing.T, c *crew, events []episode.Event) {
 		// One that is new, and one that may be in work with the other worker.
 		c.site.publish(t, events[n], events[r.IntN(n+1)])
 		i := r.IntN(len(crew))
-		victim, moment := crew[i], 1+r.IntN(40)
-		began := 0
-		c.until("a worker does something", func() bool {
-			if began == 0 {
-				began = victim.lines + 1
-			}
-			idle := true
-			for _, e := range events[:n+1] {
-				idle = idle && c.ended[edition{e.ID, e.Revision}] > 0
-			}
-			return idle || victim.lines-began+1 >= moment
-		})
+		victim, moment := crew[i], c.lines()+1+r.IntN(60)
+		// The moment is a line of either's log, unless there is nothing to do.
+		c.orPass(2*time.Second, func() bool { return c.logged >= moment })
 		c.kill(victim)
 		crew[i] = c.hire(states[i])
 	}
@@ -135,8 +127,8 @@ func killPoints(t *testing.T) (points []string) {
 
 func killedAtPoints(t *testing.T, c *crew, events []episode.Event) {
 	state := stateFolder(t)
-	for i, point := range killPoints(t) {
-		c.site.publish(t, events[i])
+	c.site.publish(t, events...)
+	for _, point := range killPoints(t) {
 		p := c.hire(state, "--die-at", point)
 		c.until("the worker dies at "+point, p.gone)
 		if p.ProcessState.ExitCode() != -1 {

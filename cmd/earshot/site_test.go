@@ -115,9 +115,9 @@ type site struct {
 
 var sites atomic.Int64
 
-// newSite makes one. Of folders, if any are named, artifacts and origin are kept
+// newSite makes one whose workers have so many slots. Of folders, if any are named, artifacts and origin are kept
 // in these instead of S3.
-func newSite(t *testing.T, settings string, folders ...string) *site {
+func newSite(t *testing.T, slots int, folders ...string) *site {
 	t.Helper()
 	address, elasticsearch := startServices(t)
 	n := sites.Add(1)
@@ -144,10 +144,10 @@ func newSite(t *testing.T, settings string, folders ...string) *site {
 	s.config = filepath.Join(t.TempDir(), "config.yaml")
 	write(t, s.config, fmt.Sprintf(`storage: {queue: "pubsub://%s", index: %q, artifacts: %q, origin: %q}
 pubsub: {lease: 10s}
-elasticsearch: {episodes: %[5]s-episodes, segments: %[5]s-segments, refresh: "true", timeout: 5s}
+elasticsearch: {episodes: %[5]s-episodes, segments: %[5]s-segments, refresh: "true", timeout: 2s}
 device: {kind: cpu, warm_up: never}
-worker: {slots: 4, grace: 20s, max_deliveries: 100000}
-`, s.project, server.URL, s.artifacts, s.origin, s.aliases)+settings)
+worker: {slots: %[6]d, grace: 20s, max_deliveries: 100000}
+`, s.project, server.URL, s.artifacts, s.origin, s.aliases, slots))
 	s.index, err = elastic.Open(elastic.Options{URLs: []string{elasticsearch}, Episodes: s.aliases + "-episodes", Segments: s.aliases + "-segments"})
 	if err != nil {
 		t.Fatal(err)
@@ -160,6 +160,10 @@ worker: {slots: 4, grace: 20s, max_deliveries: 100000}
 		t.Fatal(err)
 	}
 	if err := s.pubsub.Create(t.Context(), func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	live := "projects/" + s.project + "/subscriptions/earshot-"
+	if err := pubsubtest.Hasten(t.Context(), address, live+"live", live+"backlog", live+"removals"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -217,12 +221,18 @@ func tail(log string) string {
 	return strings.Join(lines[max(0, len(lines)-20):], "")
 }
 
-// stateFolder is a new folder for a worker.
+// stateFolder is a new folder for a worker, whose name is short enough for the
+// address of a socket.
 func stateFolder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(t.TempDir(), "worker-")
+	dir, err := os.MkdirTemp("", "earshot-")
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
 	return dir
 }
