@@ -14,16 +14,26 @@ type Backoff struct {
 	Longest time.Duration // zero: 5 min
 }
 
-// Wait is the pause after the failure-th failure, 1 for the first.
-func (b Backoff) Wait(failure int, random *rand.Rand) time.Duration {
-	first, longest := b.First, b.Longest
+func (b Backoff) bounds() (first, longest time.Duration) {
+	first, longest = b.First, b.Longest
 	if first <= 0 {
 		first = 2 * time.Second
 	}
 	if longest <= 0 {
 		longest = 5 * time.Minute
 	}
-	wait := min(first, longest)
+	return min(first, longest), longest
+}
+
+// within brings a pause between the first bound and the longest.
+func (b Backoff) within(d time.Duration) time.Duration {
+	first, longest := b.bounds()
+	return min(max(first, d), longest)
+}
+
+// Wait is the pause after the failure-th failure, 1 for the first.
+func (b Backoff) Wait(failure int, random *rand.Rand) time.Duration {
+	wait, longest := b.bounds()
 	for i := 1; i < failure && wait < longest; i++ {
 		wait = min(2*wait, longest)
 	}

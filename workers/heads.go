@@ -52,7 +52,7 @@ func (w *Worker) current(ctx context.Context, d Delivery, work Enrich) (Outcome,
 	}
 	newest, err := heads.Advance(ctx, d.Event.ID, own)
 	if err != nil {
-		return "", fmt.Errorf("workers: note the edition of %s: %w", d.Event.ID, err)
+		return "", Outage(0, fmt.Errorf("workers: note the edition of %s: %w", d.Event.ID, err))
 	}
 	if newest.Supersedes(own) {
 		return w.overtaken(ctx, d, newest)
@@ -73,7 +73,7 @@ func (w *Worker) current(ctx context.Context, d Delivery, work Enrich) (Outcome,
 		now, headErr := heads.Newest(ctx, d.Event.ID)
 		switch {
 		case headErr != nil:
-			return "", fmt.Errorf("workers: look for newer editions of %s: %w", d.Event.ID, headErr)
+			return "", Outage(0, fmt.Errorf("workers: look for newer editions of %s: %w", d.Event.ID, headErr))
 		case now.Supersedes(own) && (err != nil || now.Removed):
 			return w.overtaken(ctx, d, now)
 		}
@@ -86,7 +86,7 @@ func (w *Worker) current(ctx context.Context, d Delivery, work Enrich) (Outcome,
 func (w *Worker) overtaken(ctx context.Context, d Delivery, newest Head) (Outcome, error) {
 	if newest.Removed && d.Removal == nil && w.options.Discard != nil {
 		if err := w.options.Discard(ctx, d); err != nil {
-			return "", fmt.Errorf("workers: discard what was made of %s, which was taken down: %w", d.Event.ID, err)
+			return "", Outage(0, fmt.Errorf("workers: discard what was made of %s, which was taken down: %w", d.Event.ID, err))
 		}
 	}
 	return Overtaken, nil

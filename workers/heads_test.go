@@ -154,19 +154,26 @@ func TestATakedownDuringTheLastEffectIsSeen(t *testing.T) {
 		return nil
 	}}
 	got := verdictsOf(t, enrich, o, edition(1))
-	if len(got) != 2 || got[0].Kind != Retry || got[1].Outcome != Overtaken || failures != -1 {
+	if len(got) != 2 || got[0].Kind != Release || got[1].Outcome != Overtaken || failures != -1 {
 		t.Errorf("%v, failures %d", got, failures)
 	}
 }
 
-func TestUnknownHeadsAreATransientFault(t *testing.T) {
+func TestUnknownHeadsAreAnOutage(t *testing.T) {
 	heads := &known{fail: errors.New("the bucket is away")}
 	enrich := func(context.Context, Delivery) (Outcome, error) {
-		t.Error("began")
+		if heads.fail != nil {
+			t.Error("began")
+		}
 		return Enriched, nil
 	}
-	got := verdictsOf(t, enrich, Options{Heads: heads, MaxFailures: 2, Backoff: Backoff{First: time.Nanosecond}}, edition(1))
-	if len(got) != 2 || got[0].Kind != Retry || got[1].Kind != Reject {
+	deliveries := 0
+	got := verdictsOf(t, enrich, Options{Heads: heads, MaxFailures: 2, Backoff: Backoff{First: time.Nanosecond}, Observe: func(Delivery, Verdict, time.Duration) {
+		if deliveries++; deliveries == 10 {
+			heads.fail = nil
+		}
+	}}, edition(1))
+	if len(got) != 11 || got[0].Kind != Release || got[9].Kind != Release || got[10].Outcome != Enriched {
 		t.Errorf("%v", got)
 	}
 }

@@ -31,7 +31,8 @@ const (
 	Retry Kind = "retry"
 	// Reject: acknowledge; the dead letter has been filed.
 	Reject Kind = "reject"
-	// Release: deliver again at once, to anyone; counts as nothing.
+	// Release: deliver again, not before After has passed, to anyone; counts as
+	// nothing.
 	Release Kind = "release"
 )
 
@@ -39,7 +40,7 @@ const (
 type Verdict struct {
 	Kind    Kind
 	Outcome Outcome       // of Done
-	After   time.Duration // of Retry
+	After   time.Duration // of Retry and Release
 	Node    string        // of Reject: the step that rejected, where one did
 	Reason  string        // of Reject: short and stable
 	Err     error         // of all but Done
@@ -53,6 +54,11 @@ func (v Verdict) String() string {
 		return fmt.Sprintf("retry after %s: %v", v.After, v.Err)
 	case Reject:
 		return fmt.Sprintf("rejected: %s: %v", v.Reason, v.Err)
+	case Release:
+		if v.After > 0 {
+			return fmt.Sprintf("%s, not before %s: %v", v.Kind, v.After, v.Err)
+		}
+		fallthrough
 	default:
 		return fmt.Sprintf("%s: %v", v.Kind, v.Err)
 	}
@@ -70,6 +76,12 @@ func Rejected(node, reason string, err error) error {
 func RetryAfter(after time.Duration, err error) error {
 	return &postponement{after: after, err: err}
 }
+
+// Outage says that something all episodes need is away: a service, or room on a
+// disk. The delivery is released and comes back after a wait, which grows with
+// the outage and is at least after. It is never a reason to give an episode up,
+// however long it lasts.
+func Outage(after time.Duration, err error) error { return &outage{after: after, err: err} }
 
 // Broken says that this process can do no more work (a device that needs a
 // fresh process): the delivery is released, the worker drains, and Run returns
@@ -97,6 +109,14 @@ type postponement struct {
 func (e *postponement) Unwrap() error { return e.err }
 func (e *postponement) Error() string { return fmt.Sprintf("%v (retry after %s)", e.err, e.after) }
 
+type outage struct {
+	after time.Duration
+	err   error
+}
+
+func (e *outage) Unwrap() error { return e.err }
+func (e *outage) Error() string { return e.err.Error() }
+
 type breakage struct{ err error }
 
 func (e *breakage) Unwrap() error { return e.err }
@@ -109,6 +129,7 @@ func judge(outcome Outcome, err error) Verdict {
 		reject  *rejection
 		later   *postponement
 		breaks  *breakage
+		away    *outage
 		verdict = Verdict{Kind: Retry, Err: err}
 	)
 	switch {
@@ -121,6 +142,8 @@ func judge(outcome Outcome, err error) Verdict {
 		verdict.Kind = Release
 	case errors.As(err, &reject):
 		verdict = Verdict{Kind: Reject, Node: reject.node, Reason: reject.reason, Err: err}
+	case errors.As(err, &away):
+		verdict.Kind, verdict.After = Release, away.after
 	case errors.As(err, &later):
 		verdict.After = later.after
 	}

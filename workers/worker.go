@@ -12,8 +12,8 @@ import (
 )
 
 // Enrich does all that a delivery asks for and returns only when every effect
-// is done. Errors made by Rejected, RetryAfter and Broken say what becomes of
-// the delivery; any other error is tried again. It stops soon after ctx ends.
+// is done. Errors made by Rejected, RetryAfter, Outage and Broken say what becomes
+// of the delivery; any other error is tried again. It stops soon after ctx ends.
 type Enrich func(ctx context.Context, d Delivery) (Outcome, error)
 
 // Options are the worker's settings; the zero value of each is its default.
@@ -61,6 +61,7 @@ type Worker struct {
 	options Options
 
 	randomMu sync.Mutex
+	spell    spell
 	flights  flights
 }
 
@@ -202,17 +203,22 @@ func (w *Worker) decide(ctx context.Context, stop context.CancelCauseFunc, d Del
 	}
 	outcome, err := w.guarded(ctx, d, work)
 	verdict := judge(outcome, err)
-	if verdict.Kind == Release {
+	if _, broken := errors.AsType[*breakage](err); broken {
 		stop(err)
 		return verdict
 	}
 	if verdict.Kind == Done {
+		w.spell.end()
 		return verdict
 	}
 	if ctx.Err() != nil { // whatever failed may have failed for that
 		return Verdict{Kind: Release, Err: context.Cause(ctx)}
 	}
-	if verdict.Kind == Reject {
+	switch verdict.Kind {
+	case Reject:
+		return verdict
+	case Release:
+		verdict.After = max(verdict.After, w.spellWait())
 		return verdict
 	}
 	failures := d.Failures + 1
@@ -258,6 +264,38 @@ func (w *Worker) wait(failure int) time.Duration {
 	return w.options.Backoff.Wait(failure, w.options.Random)
 }
 
+// spellWait is the pause of a delivery that an outage ended: between half and
+// all of the time for which the outage has lasted, within the bounds of the
+// backoff.
+func (w *Worker) spellWait() time.Duration {
+	lasted := w.spell.lasted(w.options.Now())
+	w.randomMu.Lock()
+	defer w.randomMu.Unlock()
+	bound := w.options.Backoff.within(lasted)
+	return bound/2 + time.Duration(w.options.Random.Int64N(int64(bound/2)+1))
+}
+
+// spell is a time in which work ended in outages and nothing was done.
+type spell struct {
+	mu    sync.Mutex
+	since time.Time // zero: there is none
+}
+
+func (s *spell) lasted(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.since.IsZero() {
+		s.since = now
+	}
+	return now.Sub(s.since)
+}
+
+func (s *spell) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = time.Time{}
+}
+
 func (w *Worker) log(d Delivery, v Verdict) {
 	log := w.options.Log.With("episode", d.Event.ID, "revision", d.Event.Revision, "attempt", d.Attempt)
 	switch v.Kind {
@@ -268,6 +306,10 @@ func (w *Worker) log(d Delivery, v Verdict) {
 	case Retry:
 		log.Warn("to be tried again", "after", v.After, "error", v.Err)
 	case Release:
-		log.Info("handed back", "error", v.Err)
+		level := slog.LevelInfo
+		if v.After > 0 {
+			level = slog.LevelWarn
+		}
+		log.Log(context.Background(), level, "handed back", "after", v.After, "error", v.Err)
 	}
 }

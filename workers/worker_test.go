@@ -52,7 +52,7 @@ func (l *list) Receive(ctx context.Context, slots int, handle Handler) error {
 				l.waiting = l.waiting[1:]
 				l.mu.Unlock()
 				v := handle(context.WithoutCancel(ctx), d)
-				if v.Kind == Retry {
+				if v.After > 0 {
 					select {
 					case <-time.After(v.After):
 					case <-ctx.Done():
@@ -60,8 +60,13 @@ func (l *list) Receive(ctx context.Context, slots int, handle Handler) error {
 				}
 				l.mu.Lock()
 				l.verdicts = append(l.verdicts, v)
-				if d.Attempt++; v.Kind == Retry {
+				switch v.Kind {
+				case Retry:
+					d.Attempt++
 					d.Failures++
+				case Release: // counts as nothing
+				default:
+					d.Attempt++
 				}
 				if v.Kind == Retry || v.Kind == Release {
 					l.waiting = append(l.waiting, d)
@@ -352,5 +357,41 @@ func TestBackoffUsesItsWholeSpan(t *testing.T) {
 	}
 	if mean := sum / 1000; mean < 1900*time.Millisecond || mean > 2100*time.Millisecond {
 		t.Errorf("waits after the third failure are %s on average, want half of 4 s", mean)
+	}
+}
+
+// An outage that lasts longer than any count of failures allows costs no
+// episode: each comes back uncounted, later and later, and is done in the end.
+func TestNoOutageMakesADeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source, dead := events(3), &letters{}
+		began, longest := time.Now(), time.Duration(0)
+		const lasts = 2 * time.Hour
+		work := func(context.Context, Delivery) (Outcome, error) {
+			if time.Since(began) < lasts {
+				return "", Outage(0, errors.New("the index is away"))
+			}
+			return Enriched, nil
+		}
+		w := New(work, dead, Options{Observe: func(_ Delivery, v Verdict, _ time.Duration) { longest = max(longest, v.After) }})
+		if err := w.Run(t.Context(), lane(source)); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(source.kinds(), string(Done)); n != 3 || len(dead.filed) != 0 {
+			t.Errorf("%d done; letters %+v", n, dead.filed)
+		}
+		if n := len(source.verdicts); n > 3*60 || longest > 5*time.Minute || longest < 2*time.Minute {
+			t.Errorf("%d deliveries, and waits of up to %s", n, longest)
+		}
+	})
+}
+
+func TestAnOutageThatSaysHowLongIsLeftAloneSoLong(t *testing.T) {
+	w := New(func(context.Context, Delivery) (Outcome, error) { return "", Outage(time.Hour, errors.New("away")) }, &letters{}, Options{})
+	d := events(1).waiting[0]
+	d.Failures = 100
+	v := w.handle(t.Context(), t.Context(), func(error) { t.Error("the worker stops") }, d)
+	if v.Kind != Release || v.After != time.Hour {
+		t.Errorf("%+v", v)
 	}
 }

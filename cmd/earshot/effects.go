@@ -159,7 +159,7 @@ func (p publishing) Publish(ctx context.Context, pub enrich.Publication) (bool, 
 		}
 	}
 	result, err := p.origin.Publish(ctx, m, objects)
-	return result == origin.Overtaken, err
+	return result == origin.Overtaken, outageOf("the origin", err)
 }
 
 // indexing fits an index to enrich.Indexer.

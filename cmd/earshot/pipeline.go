@@ -157,8 +157,8 @@ func (p *pipeline) wire(c config, catalog *models.Catalog, spec *dag.Spec) (_ *w
 		Ports:      ports,
 		Generation: c.Generation,
 		Identities: identities,
-		Store:      p.store,
-		Ledger:     p.store,
+		Store:      marked{p.store},
+		Ledger:     marked{p.store},
 		Scratch:    p.layout.scratch,
 		Worker:     c.Worker.Name,
 	})

@@ -126,7 +126,7 @@ func traceparent(ctx context.Context) string {
 type announceOn struct{ client *pubsub.Client }
 
 func (t announceOn) Announce(ctx context.Context, r *episode.Record) error {
-	return t.client.Announce(ctx, r, time.Now().UTC())
+	return notAnnounced(t.client.Announce(ctx, r, time.Now().UTC()))
 }
 
 // cursorsIn keep the pollers' place: in the queue, or in the artifacts' bucket

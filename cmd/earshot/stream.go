@@ -259,18 +259,17 @@ func verdictError(err error) error {
 	if t, ok := errors.AsType[*enclosure.TransientError](err); ok && t.RetryAfter > 0 {
 		return workers.RetryAfter(t.RetryAfter, err)
 	}
-	if u, ok := errors.AsType[*index.Unavailable](err); ok && u.After > 0 {
-		return workers.RetryAfter(u.After, err)
+	if u, ok := errors.AsType[*index.Unavailable](err); ok {
+		return workers.Outage(u.After, err)
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return workers.RetryAfter(fullDiskWait, fmt.Errorf("%w: make room", err))
+		return workers.Outage(0, fmt.Errorf("%w: make room", err))
+	}
+	if _, ok := errors.AsType[*outage](err); ok {
+		return workers.Outage(0, err)
 	}
 	return err
 }
-
-// fullDiskWait leaves whoever looks after a full disk some time before it makes
-// dead letters of all that is in the queue.
-const fullDiskWait = 10 * time.Minute
 
 // verdict prints what became of a delivery.
 func (s *streamer) verdict(d workers.Delivery, v workers.Verdict, took time.Duration) {

@@ -23,18 +23,18 @@ func (s *Source) settle(ctx context.Context, k *keeper, l *lease, v workers.Verd
 		doing string
 		call  func() error
 	)
-	switch v.Kind {
-	case workers.Done, workers.Reject:
+	switch kind := v.Kind; {
+	case kind == workers.Done || kind == workers.Reject:
 		doing = "acknowledge"
 		call = func() error { return s.client.acknowledge(ctx, s.subscription, []string{l.ackID}, once) }
-	case workers.Retry:
+	case kind == workers.Retry || kind == workers.Release && v.After > 0:
 		doing = "put off"
 		wait := wholeSeconds(min(max(v.After, 0), longestLease))
 		if !k.let(l) {
 			return nil
 		}
 		call = func() error { return s.putOff(ctx, k, l.ackID, wait, v.After) }
-	case workers.Release:
+	case kind == workers.Release:
 		doing = "hand back"
 		if !k.let(l) {
 			return nil

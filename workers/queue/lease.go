@@ -112,7 +112,7 @@ func (q *Queue) settle(ctx context.Context, l *lease, v workers.Verdict) (bool, 
 			now.Add(v.After).UnixMilli(), l.seq, l.token)
 	case workers.Release:
 		return q.update(ctx, "release", l, `UPDATE event SET lease = '', deliveries = deliveries - 1, visible_at = ? WHERE seq = ? AND lease = ?`,
-			now.UnixMilli(), l.seq, l.token)
+			now.Add(v.After).UnixMilli(), l.seq, l.token)
 	default:
 		return false, fmt.Errorf("queue: unknown verdict %q", v.Kind)
 	}

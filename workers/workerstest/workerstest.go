@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"what is done or rejected does not come back", doneIsOver},
 		{"what failed comes back, counted", failedComesBack},
 		{"what was released comes back", releasedComesBack},
+		{"what was released for a time comes back then, uncounted", releasedWaits},
 		{"no more than the slots at once", slotsBound},
 		{"a stop lets what runs finish", stopLetsFinish},
 		{"two receivers share the events", twoReceivers},
@@ -186,6 +187,33 @@ func releasedComesBack(t *testing.T, h Harness) {
 	stop()
 	if a.Event.ID != b.Event.ID || b.Failures != 0 {
 		t.Errorf("after a release: %s with %d failures", b.Event.ID, b.Failures)
+	}
+}
+
+func releasedWaits(t *testing.T, h Harness) {
+	const wait = time.Second
+	publish(t, h, 1)
+	type arrival struct {
+		workers.Delivery
+		at time.Time
+	}
+	got := make(chan arrival, 2)
+	released := false
+	stop := receive(t, h.Source, 1, func(_ context.Context, d workers.Delivery) workers.Verdict {
+		got <- arrival{d, time.Now()}
+		if !released {
+			released = true
+			return workers.Verdict{Kind: workers.Release, After: wait, Err: errors.New("the index is away")}
+		}
+		return done()
+	})
+	a, b := next(t, got), next(t, got)
+	stop()
+	if b.Event.ID != a.Event.ID || b.Failures != 0 || b.Attempt != 1 {
+		t.Errorf("after a release: %s, attempt %d with %d failures", b.Event.ID, b.Attempt, b.Failures)
+	}
+	if waited := b.at.Sub(a.at); waited < wait-time.Millisecond { // sources count in these
+		t.Errorf("came back after %s, not %s", waited, wait)
 	}
 }
 
