@@ -161,6 +161,7 @@ func (p *pipeline) wire(c config, catalog *models.Catalog, spec *dag.Spec) (_ *w
 		Ledger:     marked{p.store},
 		Scratch:    p.layout.scratch,
 		Worker:     c.Worker.Name,
+		Now:        c.clock(),
 	})
 	return w, err
 }

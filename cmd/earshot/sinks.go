@@ -66,7 +66,7 @@ func (c *config) openSinks(ctx context.Context, l layout, registry prometheus.Re
 		return nil, err
 	}
 	s.origin = origin.New(published, origin.Options{
-		ManifestMaxAge: c.CDN.ManifestMaxAge, ManifestStale: c.CDN.ManifestStale, Purgers: purgers, Registerer: registry,
+		ManifestMaxAge: c.CDN.ManifestMaxAge, ManifestStale: c.CDN.ManifestStale, Purgers: purgers, Registerer: registry, Now: c.clock(),
 	})
 	x, err := c.openIndex(ctx, l)
 	if err != nil {

@@ -52,7 +52,7 @@ func (c *config) openMessaging(ctx context.Context, l layout) (*messaging, error
 	if c.pubsubProject() != "" {
 		return c.openPubSub(ctx)
 	}
-	q, err := queue.Open(ctx, l.queue, queue.Options{Visibility: c.Worker.Visibility, UntilEmpty: c.untilEmpty})
+	q, err := queue.Open(ctx, l.queue, queue.Options{Visibility: c.Worker.Visibility, UntilEmpty: c.untilEmpty, Now: c.clock()})
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +111,7 @@ func (c *config) pubsubClient(ctx context.Context) (*pubsub.Client, error) {
 		Lease:        p.Lease,
 		MaxExtension: p.MaxExtension,
 		Traceparent:  traceparent,
+		Now:          c.clock(),
 	})
 	return client, exit(exitUsage, err)
 }

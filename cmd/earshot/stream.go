@@ -151,6 +151,7 @@ func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
 		MaxFailures:   c.MaxFailures,
 		MaxDeliveries: c.MaxDeliveries,
 		Log:           s.log,
+		Now:           p.config.clock(),
 		Remove:        s.traced(s.remove),
 		Heads:         p.heads,
 		Discard:       s.discard,
