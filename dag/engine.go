@@ -273,6 +273,7 @@ func newRun(e *Engine, g *Graph, req Request) (*run, error) {
 	}
 	r := &run{
 		engine:  e,
+		store:   e.Store.Of(req.Subject),
 		graph:   g,
 		req:     req,
 		now:     e.Now,

@@ -3,64 +3,38 @@ package dag
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 )
 
-// Forget deletes the bytes of all that runs on the subject made, in this graph
-// or in others, as far as runs that came to an end tell; and what the last run
-// was, but for its visits. Keys stay bound.
-func (e *Engine) Forget(ctx context.Context, subject string) error {
-	return e.forget(ctx, subject, nil)
-}
-
-// ForgetRequest is Forget for the request's subject, and deletes besides what
-// runs of this very request made that were killed before they came to an end.
-func (e *Engine) ForgetRequest(ctx context.Context, g *Graph, req Request) error {
-	req.Ping, req.Force, req.Observe = true, nil, nil
-	req.Targets = nil
-	for _, n := range g.nodes {
-		if !n.Effect {
-			req.Targets = append(req.Targets, n.Name)
-		}
-	}
-	rep, err := e.Run(ctx, g, req)
-	if err != nil {
-		return err
-	}
-	var made []string
-	for _, d := range rep.Decisions {
-		if d.Hash != "" {
-			made = append(made, d.Hash)
-		}
-	}
-	return e.forget(ctx, req.Subject, made)
-}
-
-func (e *Engine) forget(ctx context.Context, subject string, also []string) error {
+// Forget deletes all that was ever made for the subject, by runs that ended or
+// were killed, in this graph or in others, and what the last run was, but for
+// its visits. With latest, what the last run that ended used is kept: only what
+// was made before or beside it goes.
+func (e *Engine) Forget(ctx context.Context, subject string, latest bool) error {
 	var p page
 	if e.Ledger != nil {
 		doc, err := e.Ledger.Recall(ctx, subject)
+		if err == nil && doc != nil {
+			p, err = readPage(doc)
+		}
 		if err != nil {
 			return err
 		}
-		if doc != nil {
-			if err := json.Unmarshal(doc, &p); err != nil {
-				return fmt.Errorf("ledger: reading the page of %q: %w", subject, err)
+	}
+	var keep []string
+	if latest {
+		for _, d := range p.Known {
+			if d.Hash != "" {
+				keep = append(keep, d.Hash)
 			}
 		}
 	}
-	for _, made := range p.Made {
-		also = append(also, made...)
+	if err := e.Store.Of(subject).Clear(ctx, keep); err != nil {
+		return err
 	}
-	for _, hash := range also {
-		if err := e.Store.Delete(ctx, hash); err != nil {
-			return fmt.Errorf("forgetting %q: %w", subject, err)
-		}
-	}
-	if e.Ledger == nil || len(p.Made) == 0 && len(p.Known) == 0 {
+	if latest || e.Ledger == nil || len(p.Known) == 0 {
 		return nil
 	}
-	doc, err := json.Marshal(page{Report: Report{Subject: subject, Visits: p.Report.Visits}, Known: map[string]Decision{}})
+	doc, err := json.Marshal(page{Report: Report{Subject: subject, Visits: p.Report.Visits}})
 	if err != nil {
 		return err
 	}

@@ -10,71 +10,76 @@ import (
 	"testing"
 )
 
-func TestForgetLeavesNoByteOfAnyRun(t *testing.T) {
+func TestForgetLeavesNothingButVisits(t *testing.T) {
 	b := newBench(t)
-	b.run(audioGraph(b, "v1"))
-	b.run(audioGraph(b, "v2"))
+	b.run(audioGraph(b, "v1"), func(r *Request) { r.By = "a" })
+	ctx, kill := context.WithCancel(t.Context())
+	killed := audioGraph(b, "v2")
+	killed.nodes[killed.index["topics"]].Func = func(ctx context.Context, _ *Task) (io.Reader, error) {
+		kill()
+		return nil, ctx.Err()
+	}
 	other := b.request()
 	other.Inputs["in"] = []byte("another revision")
-	failing := audioGraph(b, "v3")
-	failing.nodes[failing.index["preview"]].Func = func(context.Context, *Task) (io.Reader, error) {
-		return nil, Retry(errors.New("no encoder"))
-	}
-	if _, err := b.engine().Run(t.Context(), failing, other); err == nil {
+	if _, err := b.engine().Run(ctx, killed, other); err == nil {
 		t.Fatal("it ended well")
 	}
-	if len(b.store.objects) < 10 {
-		t.Fatalf("only %d objects: the runs made nothing", len(b.store.objects))
-	}
-	if err := b.engine().Forget(t.Context(), "s"); err != nil {
-		t.Fatal(err)
-	}
-	for hash, data := range b.store.objects {
-		t.Errorf("left: %.12s %q", hash, data)
+	if err := b.engine().Forget(t.Context(), "s", false); err != nil || len(b.store.objects)+len(b.store.keys) > 0 {
+		t.Fatalf("%v; left: %v %v", err, b.store.objects, b.store.keys)
 	}
 	if _, known, err := b.engine().Last(t.Context(), "s"); known || err != nil {
 		t.Errorf("Last = %v, %v", known, err)
 	}
 	b.took()
-	b.run(audioGraph(b, "v1"))
+	rep := b.run(audioGraph(b, "v1"))
 	equal(t, "what runs when it comes back", b.took(), "decode fetch preview publish sound topics transcript")
+	if len(rep.Visits) != 2 || rep.Visits[0].By != "a" {
+		t.Errorf("visits: %+v", rep.Visits)
+	}
 }
 
-func TestForgetReachesWhatAKilledRunMade(t *testing.T) {
+func TestForgetMayKeepWhatTheLastRunUsed(t *testing.T) {
 	b := newBench(t)
-	ctx, kill := context.WithCancel(t.Context())
-	g := audioGraph(b, "v1")
-	g.nodes[g.index["topics"]].Func = func(ctx context.Context, _ *Task) (io.Reader, error) {
-		kill()
-		return nil, ctx.Err()
+	b.run(audioGraph(b, "v1"))
+	before := b.store.copy()
+	rep := b.run(audioGraph(b, "v2"))
+	if err := b.engine().Forget(t.Context(), "s", true); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := b.engine().Run(ctx, g, b.request()); err == nil {
-		t.Fatal("it ended well")
+	for _, d := range rep.Decisions {
+		if d.Hash != "" && b.store.objects[d.Hash] == nil {
+			t.Errorf("%s is gone", d.Node)
+		}
 	}
-	if len(b.store.objects) == 0 {
-		t.Fatal("the killed run made nothing")
+	gone := 0
+	for hash := range before.objects {
+		if b.store.objects[hash] == nil {
+			gone++
+		}
 	}
-	if err := b.engine().ForgetRequest(t.Context(), audioGraph(b, "v1"), b.request()); err != nil || len(b.store.objects) != 0 {
-		t.Errorf("%v; %d objects are left", err, len(b.store.objects))
+	if gone != 3 { // topics, preview and publish of v1
+		t.Errorf("%d objects of the first run are gone", gone)
 	}
+	b.took()
+	b.run(audioGraph(b, "v2"))
+	equal(t, "what runs then", b.took(), "publish")
 }
 
-func TestAStoreThatCannotDeleteIsToldOf(t *testing.T) {
+func TestAStoreThatCannotClearIsToldOf(t *testing.T) {
 	b := newBench(t)
 	b.run(audioGraph(b, "v1"))
 	away := errors.New("away")
 	b.store.fail = func(op string) error {
-		if op == "delete" {
+		if op == "clear" {
 			return away
 		}
 		return nil
 	}
-	if err := b.engine().Forget(t.Context(), "s"); !errors.Is(err, away) {
+	if err := b.engine().Forget(t.Context(), "s", false); !errors.Is(err, away) {
 		t.Errorf("Forget = %v", err)
 	}
-	b.store.fail = nil
-	if err := b.engine().Forget(t.Context(), "s"); err != nil || len(b.store.objects) != 0 {
-		t.Errorf("the second time: %v; %d objects are left", err, len(b.store.objects))
+	if _, known, _ := b.engine().Last(t.Context(), "s"); !known {
+		t.Error("the ledger forgot what is still there")
 	}
 }
 

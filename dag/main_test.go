@@ -98,13 +98,20 @@ func (s *shelf) Bind(ctx context.Context, key, hash string, replace bool) (strin
 	return hash, nil
 }
 
-func (s *shelf) Delete(ctx context.Context, hash string) error {
-	leave, err := s.enter(ctx, "delete")
+// Of: these tests have one subject.
+func (s *shelf) Of(string) Store { return s }
+
+func (s *shelf) Clear(ctx context.Context, keep []string) error {
+	leave, err := s.enter(ctx, "clear")
 	defer leave()
-	if err == nil {
-		delete(s.objects, hash)
+	if err != nil {
+		return err
 	}
-	return err
+	if len(keep) == 0 {
+		clear(s.keys)
+	}
+	maps.DeleteFunc(s.objects, func(hash string, _ []byte) bool { return !slices.Contains(keep, hash) })
+	return nil
 }
 
 func (s *shelf) Recall(ctx context.Context, subject string) ([]byte, error) {

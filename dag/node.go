@@ -140,7 +140,7 @@ func (r *run) task(i int) *Task {
 				in.live = f.live.value
 			}
 			if !f.nothing {
-				in.from = r.engine.Store.Open
+				in.from = r.store.Open
 				in.lost = func() { r.lost(t, m, in.hash) }
 			}
 		}
@@ -171,7 +171,7 @@ func (r *run) lost(t *Task, m int, hash string) {
 // did well or not: what it made may not outlive a publisher's failure, and a
 // failure of its own may only be how the publisher's showed.
 func (t *Task) make(ctx context.Context, n *Node, replace bool) (res result) {
-	store := t.run.engine.Store
+	store := t.run.store
 	out, err := t.call(ctx, n)
 	if c, ok := out.(io.Closer); ok {
 		defer c.Close()
@@ -224,7 +224,7 @@ func (t *Task) call(ctx context.Context, n *Node) (out io.Reader, err error) {
 // put stores what a Func gave. Reading that is still the node's own code.
 func (t *Task) put(ctx context.Context, out io.Reader) (hash string, err error) {
 	defer caught(&err)
-	return t.run.engine.Store.Put(ctx, out)
+	return t.run.store.Put(ctx, out)
 }
 
 func caught(err *error) {

@@ -15,6 +15,7 @@ import (
 // so there is no plan to keep up to date, only facts.
 type run struct {
 	engine  *Engine
+	store   Store // the subject's
 	graph   *Graph
 	req     Request
 	now     func() time.Time
@@ -105,7 +106,7 @@ func (r *run) look(ctx context.Context, i int) {
 	f.lookup = asked
 	key := f.key
 	r.spawn(i, func() func() {
-		store := r.engine.Store
+		store := r.store
 		hash, found, err := store.Lookup(ctx, key)
 		gap := ""
 		if err == nil && !found {
@@ -132,7 +133,7 @@ func (r *run) check(ctx context.Context, i int) {
 	f.check = asked
 	key, hash := f.key, f.hash
 	r.spawn(i, func() func() {
-		there, err := r.engine.Store.Has(ctx, hash)
+		there, err := r.store.Has(ctx, hash)
 		return func() {
 			switch {
 			case f.key != key || f.check == answered:

@@ -31,8 +31,13 @@ type Store interface {
 	// bytes are still there wins, unless replace is set.
 	Bind(ctx context.Context, key, hash string, replace bool) (bound string, err error)
 
-	// Delete deletes the bytes of the hash, if they are there. Keys stay bound.
-	Delete(ctx context.Context, hash string) error
+	// Of gives the part of the store that is one subject's: keys and bytes of
+	// other subjects are not in it.
+	Of(subject string) Store
+
+	// Clear deletes all that such a part holds, but the bytes of the hashes in
+	// keep; keys may stay where something is kept.
+	Clear(ctx context.Context, keep []string) error
 }
 
 // Ledger keeps one small document per subject, the last report on it. It is

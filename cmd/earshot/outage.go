@@ -8,7 +8,6 @@ import (
 	"io/fs"
 
 	"github.com/earshot-fm/earshot/dag"
-	"github.com/earshot-fm/earshot/dag/artifact"
 	"github.com/earshot-fm/earshot/dag/episode"
 )
 
@@ -31,14 +30,17 @@ func outageOf(service string, err error) error {
 
 // marked is the artifacts' store whose errors are marked as outages. Bytes that
 // are gone are no outage: the engine has them made again.
-type marked struct{ store *artifact.Store }
+type marked struct{ store dag.Store }
+
+// markedLedger is the same of their ledger.
+type markedLedger struct{ ledger dag.Ledger }
 
 var (
 	_ dag.Store  = marked{}
-	_ dag.Ledger = marked{}
+	_ dag.Ledger = markedLedger{}
 )
 
-func (m marked) mark(err error) error {
+func markStore(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -47,31 +49,28 @@ func (m marked) mark(err error) error {
 
 func (m marked) Lookup(ctx context.Context, key string) (hash string, found bool, err error) {
 	hash, found, err = m.store.Lookup(ctx, key)
-	return hash, found, m.mark(err)
+	return hash, found, markStore(err)
 }
 
 func (m marked) Has(ctx context.Context, hash string) (bool, error) {
 	there, err := m.store.Has(ctx, hash)
-	return there, m.mark(err)
+	return there, markStore(err)
 }
 
 func (m marked) Open(ctx context.Context, hash string) (io.ReadCloser, error) {
 	r, err := m.store.Open(ctx, hash)
 	if err != nil {
-		return nil, m.mark(err)
+		return nil, markStore(err)
 	}
-	return markedReader{r, m}, nil
+	return markedReader{r}, nil
 }
 
-type markedReader struct {
-	io.ReadCloser
-	m marked
-}
+type markedReader struct{ io.ReadCloser }
 
 func (r markedReader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = r.m.mark(err)
+		err = markStore(err)
 	}
 	return n, err
 }
@@ -91,7 +90,7 @@ func (m marked) Put(ctx context.Context, r io.Reader) (string, error) {
 	if own.err != nil {
 		return hash, err
 	}
-	return hash, m.mark(err)
+	return hash, markStore(err)
 }
 
 type ownReader struct {
@@ -114,20 +113,22 @@ type ownSeeker struct {
 
 func (m marked) Bind(ctx context.Context, key, hash string, replace bool) (string, error) {
 	bound, err := m.store.Bind(ctx, key, hash, replace)
-	return bound, m.mark(err)
+	return bound, markStore(err)
 }
 
-func (m marked) Delete(ctx context.Context, hash string) error {
-	return m.mark(m.store.Delete(ctx, hash))
+func (m marked) Of(subject string) dag.Store { return marked{m.store.Of(subject)} }
+
+func (m marked) Clear(ctx context.Context, keep []string) error {
+	return markStore(m.store.Clear(ctx, keep))
 }
 
-func (m marked) Recall(ctx context.Context, subject string) ([]byte, error) {
-	doc, err := m.store.Recall(ctx, subject)
-	return doc, m.mark(err)
+func (m markedLedger) Recall(ctx context.Context, subject string) ([]byte, error) {
+	doc, err := m.ledger.Recall(ctx, subject)
+	return doc, markStore(err)
 }
 
-func (m marked) Record(ctx context.Context, subject string, doc []byte) error {
-	return m.mark(m.store.Record(ctx, subject, doc))
+func (m markedLedger) Record(ctx context.Context, subject string, doc []byte) error {
+	return markStore(m.ledger.Record(ctx, subject, doc))
 }
 
 // notAnnounced tells Pub/Sub's faults from a record that nobody could read.

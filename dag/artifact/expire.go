@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 )
 
 // Unnamed is the kind of an artifact that no ledger document names: of a run
@@ -41,7 +42,7 @@ type Tally struct{ Objects, Bytes int64 }
 // tell apart, which are those without a time, under the name Unnamed.
 type Expired struct{ Kept, Deleted map[string]Tally }
 
-// Expire deletes bytes that are past their time. Keys stay bound: what was
+// Expire deletes subjects' bytes that are past their time. Keys stay bound: what was
 // derived from the bytes stays valid, and a run that wants the bytes themselves
 // makes them again. It may run beside others. It holds sixteen bytes of memory
 // for each artifact that a ledger document names and that has a time, and for
@@ -55,9 +56,9 @@ func (s *Store) Expire(ctx context.Context, e Expiry) (Expired, error) {
 	if err != nil {
 		return done, err
 	}
-	err = s.each(ctx, "objects/", func(object *blob.ListObject) error {
+	err = s.each(ctx, subjects, func(object *blob.ListObject) error {
 		hash := path.Base(object.Key)
-		if !isSHA256(hash) {
+		if !isSHA256(hash) || path.Base(path.Dir(path.Dir(object.Key))) != "objects" {
 			return nil
 		}
 		kind := named.kind(hash)
@@ -67,8 +68,8 @@ func (s *Store) Expire(ctx context.Context, e Expiry) (Expired, error) {
 			return nil
 		}
 		if !e.DryRun {
-			if err := s.Delete(ctx, hash); err != nil {
-				return err
+			if err := s.bucket.Delete(ctx, object.Key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+				return fmt.Errorf("artifact: deleting %s: %w", object.Key, err)
 			}
 		}
 		if e.Deleted != nil {

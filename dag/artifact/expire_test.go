@@ -31,17 +31,21 @@ func record(t *testing.T, s *Store, subject string, hashes map[string]string) {
 
 const week = 7 * 24 * time.Hour
 
+// part is the part of the store that is a subject's.
+func part(s *Store, subject string) *Store { return s.Of(subject).(*Store) }
+
 func TestEnclosuresExpireAndWhatWasMadeOfThemStays(t *testing.T) {
-	onEach(t, func(t *testing.T, s *Store) {
+	onEach(t, func(t *testing.T, all *Store) {
+		s := part(all, "episode")
 		enclosure, transcript, old := put(t, s, "an hour of audio"), put(t, s, "words"), put(t, s, "of a run before")
 		bind(t, s, sum("key"), enclosure, false)
-		record(t, s, "episode", map[string]string{enclosure: "enclosure", transcript: "transcript", "": "gap"})
+		record(t, all, "episode", map[string]string{enclosure: "enclosure", transcript: "transcript", "": "gap"})
 		expire := func(after time.Duration, keep map[string]time.Duration, dry bool) (Expired, []string) {
 			t.Helper()
 			var told []string
 			e := Expiry{Keep: keep, Kinds: kinds, Now: time.Now().Add(after), DryRun: dry}
 			e.Deleted = func(hash, kind string, bytes int64) { told = append(told, kind+" "+hash) }
-			got, err := s.Expire(t.Context(), e)
+			got, err := all.Expire(t.Context(), e)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +89,7 @@ func TestEnclosuresExpireAndWhatWasMadeOfThemStays(t *testing.T) {
 
 func TestAnUnreadableLedgerExpiresNothing(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
-		enclosure := put(t, s, "audio")
+		enclosure := put(t, part(s, "a"), "audio")
 		record(t, s, "a", map[string]string{enclosure: "enclosure"})
 		if err := s.Record(t.Context(), "b", []byte("{")); err != nil {
 			t.Fatal(err)
@@ -94,7 +98,7 @@ func TestAnUnreadableLedgerExpiresNothing(t *testing.T) {
 		if _, isSyntax := errors.AsType[*json.SyntaxError](err); !isSyntax {
 			t.Errorf("error: %v", err)
 		}
-		there, _ := s.Has(t.Context(), enclosure)
+		there, _ := part(s, "a").Has(t.Context(), enclosure)
 		equal(t, "there", there, true)
 	})
 }
@@ -105,10 +109,10 @@ func TestExactlyWhatIsPastItsTimeExpires(t *testing.T) {
 		names := []string{Unnamed, "a", "b", "c"}
 		for _, kind := range names {
 			if kind != Unnamed {
-				record(t, s, kind, map[string]string{put(t, s, "of kind "+kind): kind})
+				record(t, s, kind, map[string]string{put(t, part(s, kind), "of kind "+kind): kind})
 			}
 		}
-		put(t, s, "unnamed")
+		put(t, part(s, "d"), "unnamed")
 		rapid.Check(t, func(rt *rapid.T) {
 			after := time.Duration(rapid.IntRange(1, 9).Draw(rt, "hours")) * time.Hour
 			keep := map[string]time.Duration{}

@@ -31,12 +31,14 @@ import (
 // hexadecimal. Its methods may be called from many goroutines, and by many
 // processes on one bucket.
 //
-// Objects are named keys/<2 digits>/<key>, holding a hash;
-// objects/<2 digits>/<hash>, holding bytes; and ledger/<subject>.json.
+// Objects are named keys/<2 digits>/<key>, holding a hash, and
+// objects/<2 digits>/<hash>, holding bytes; a subject's have subjects/=<subject>/
+// before that. A subject's document is ledger/<subject>.json.
 type Store struct {
 	bucket  *blob.Bucket
 	scratch string
-	binds   [256]sync.Mutex // by a key's first byte; see Bind
+	place   string           // before the names of keys and objects
+	binds   *[256]sync.Mutex // by a key's first byte; see Bind
 }
 
 // New gives a store in the bucket, which stays the caller's to close. Artifacts
@@ -46,13 +48,13 @@ type Store struct {
 // A fileblob bucket must make its temporary files beside the objects
 // (fileblob.Options.NoTempDir), or a rename across file systems may fail.
 func New(bucket *blob.Bucket, scratch string) *Store {
-	return &Store{bucket: bucket, scratch: scratch}
+	return &Store{bucket: bucket, scratch: scratch, binds: new([256]sync.Mutex)}
 }
 
 // Lookup gives the hash that the key is bound to, if it is. It does not say
 // whether the bytes are still there.
 func (s *Store) Lookup(ctx context.Context, key string) (hash string, found bool, err error) {
-	name, err := objectName("keys", key)
+	name, err := s.name("keys", key)
 	if err != nil {
 		return "", false, err
 	}
@@ -71,7 +73,7 @@ func (s *Store) Lookup(ctx context.Context, key string) (hash string, found bool
 
 // Has says whether the bytes of the hash are there, without reading them.
 func (s *Store) Has(ctx context.Context, hash string) (bool, error) {
-	name, err := objectName("objects", hash)
+	name, err := s.name("objects", hash)
 	if err != nil {
 		return false, err
 	}
@@ -87,7 +89,7 @@ func (s *Store) Has(ctx context.Context, hash string) (bool, error) {
 // if they are absent, and also, in place of io.EOF, if they are corrupt; the
 // corrupt object is deleted.
 func (s *Store) Open(ctx context.Context, hash string) (io.ReadCloser, error) {
-	name, err := objectName("objects", hash)
+	name, err := s.name("objects", hash)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +122,7 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (hash string, err error) {
 		return "", fmt.Errorf("artifact: reading what is to be kept: %w", err)
 	}
 	defer src.Close()
-	name, err := objectName("objects", hash)
+	name, err := s.name("objects", hash)
 	if err != nil {
 		return "", err
 	}
@@ -146,7 +148,7 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (hash string, err error) {
 // on it that bind at one instant may both think that they were first. Within a
 // store no two do.
 func (s *Store) Bind(ctx context.Context, key, hash string, replace bool) (bound string, err error) {
-	name, err := objectName("keys", key)
+	name, err := s.name("keys", key)
 	if err != nil {
 		return "", err
 	}
@@ -195,7 +197,7 @@ func (s *Store) living(ctx context.Context, key string) (hash string, ok bool, e
 
 // Delete deletes the bytes of the hash, if they are there. Keys stay bound.
 func (s *Store) Delete(ctx context.Context, hash string) error {
-	name, err := objectName("objects", hash)
+	name, err := s.name("objects", hash)
 	if err != nil {
 		return err
 	}
@@ -207,12 +209,12 @@ func (s *Store) Delete(ctx context.Context, hash string) error {
 
 // Keys lists the keys that are bound, in order.
 func (s *Store) Keys(ctx context.Context) iter.Seq2[string, error] {
-	return s.list(ctx, "keys/")
+	return s.list(ctx, s.place+"keys/")
 }
 
 // Objects lists the hashes whose bytes are there, in order.
 func (s *Store) Objects(ctx context.Context) iter.Seq2[string, error] {
-	return s.list(ctx, "objects/")
+	return s.list(ctx, s.place+"objects/")
 }
 
 func (s *Store) list(ctx context.Context, prefix string) iter.Seq2[string, error] {
@@ -347,11 +349,11 @@ func (v *verifier) Read(p []byte) (int, error) {
 
 func (v *verifier) Close() error { return v.r.Close() }
 
-func objectName(kind, sum string) (string, error) {
+func (s *Store) name(kind, sum string) (string, error) {
 	if !isSHA256(sum) {
 		return "", fmt.Errorf("artifact: %q is not a SHA-256 in lower-case hexadecimal", sum)
 	}
-	return kind + "/" + sum[:2] + "/" + sum, nil
+	return s.place + kind + "/" + sum[:2] + "/" + sum, nil
 }
 
 func firstByte(sum string) byte {

@@ -87,7 +87,7 @@ func equal[T comparable](t *testing.T, what string, got, want T) {
 // damage replaces an object behind the store's back.
 func damage(t *testing.T, s *Store, hash, with string) {
 	t.Helper()
-	name, err := objectName("objects", hash)
+	name, err := s.name("objects", hash)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestCorruptBytesAreAbsentAndWrittenAgain(t *testing.T) {
 func TestTornKeyIsAbsent(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		key, hash := sum("key"), put(t, s, "text")
-		name, _ := objectName("keys", key)
+		name, _ := s.name("keys", key)
 		if err := s.bucket.WriteAll(t.Context(), name, []byte(hash[:10]), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -310,7 +310,7 @@ func TestAConflictThatTheOtherWonIsNoError(t *testing.T) {
 		t.Errorf("a conflict that nobody has won: %v", err)
 	}
 	other = func() {
-		name, _ := objectName("keys", key)
+		name, _ := s.name("keys", key)
 		if err := bucket.WriteAll(context.WithoutCancel(t.Context()), name, []byte(first), nil); err != nil {
 			t.Error(err)
 		}

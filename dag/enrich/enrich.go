@@ -134,7 +134,7 @@ func (e *Enricher) Enrich(ctx context.Context, ev episode.Event, observe func(da
 	if d.Hash == "" || ev.Control.Ping {
 		return res, nil
 	}
-	r, err := e.read(ctx, d.Hash)
+	r, err := e.read(ctx, ev.ID, d.Hash)
 	if err != nil {
 		return res, dag.Retry(err)
 	}
@@ -170,21 +170,10 @@ func (e *Enricher) request(ev episode.Event) (dag.Request, error) {
 	return req, err
 }
 
-// Forget deletes all that was kept of an episode but what holds nothing of its
-// content: keys, the reasons of gaps, the audit log.
-func (e *Enricher) Forget(ctx context.Context, id episode.ID) error {
-	return e.engine.Forget(ctx, string(id))
-}
-
-// ForgetEvent is Forget, and reaches besides what a killed worker has left of
-// this event.
-func (e *Enricher) ForgetEvent(ctx context.Context, ev episode.Event) error {
-	ev.Control = episode.Control{}
-	req, err := e.request(ev)
-	if err != nil {
-		return err
-	}
-	return e.engine.ForgetRequest(ctx, e.graph, req)
+// Forget deletes all that was kept of an episode but the audit log. With
+// latest, what the last run that ended used stays.
+func (e *Enricher) Forget(ctx context.Context, id episode.ID, latest bool) error {
+	return e.engine.Forget(ctx, string(id), latest)
 }
 
 func overtaken(report dag.Report) bool {
@@ -202,8 +191,8 @@ func (e *Enricher) Last(ctx context.Context, id episode.ID) (dag.Report, bool, e
 // Nodes lists the graph's nodes, each after those it needs.
 func (e *Enricher) Nodes() []dag.Node { return e.graph.Nodes() }
 
-func (e *Enricher) read(ctx context.Context, hash string) (*episode.Record, error) {
-	b, err := e.engine.Store.Open(ctx, hash)
+func (e *Enricher) read(ctx context.Context, id episode.ID, hash string) (*episode.Record, error) {
+	b, err := e.engine.Store.Of(string(id)).Open(ctx, hash)
 	if err != nil {
 		return nil, fmt.Errorf("open the record: %w", err)
 	}
