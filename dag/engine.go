@@ -199,11 +199,11 @@ func Made(doc []byte) (hashes map[string][]string, err error) {
 	return p.Made, err
 }
 
-// Known reads the same, and gives the last decision on each node that had a
-// key.
-func Known(doc []byte) (map[string]Decision, error) {
+// Known reads the same, and gives the subject, and the last decision on each
+// node that had a key.
+func Known(doc []byte) (subject string, decisions map[string]Decision, err error) {
 	p, err := readPage(doc)
-	return p.Known, err
+	return p.Report.Subject, p.Known, err
 }
 
 func readPage(doc []byte) (p page, err error) {

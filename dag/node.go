@@ -28,6 +28,7 @@ const maxVain = 4
 // result is what one start of a node came to.
 type result struct {
 	hash    string
+	body    []byte // what the hash stands for, where it is small and at hand
 	own     bool
 	nothing bool
 	vain    bool // the node has to start again: what it read live was cut off
@@ -71,6 +72,7 @@ func (r *run) finish(ctx context.Context, i int, t *Task, res result) {
 		}
 	case res.err == nil:
 		f.ran, f.hash, f.own, f.nothing = true, res.hash, res.own, res.nothing
+		f.made = made{res.hash, res.body}
 		f.lookup, f.check, f.there = answered, answered, true
 		f.readyAt = r.tick()
 	default:
@@ -139,7 +141,11 @@ func (r *run) task(i int) *Task {
 			if f.own && f.published() {
 				in.live = f.live.value
 			}
-			if !f.nothing {
+			switch {
+			case f.nothing:
+			case f.made.body != nil && f.made.hash == f.hash: // it need not be read back
+				in.data = f.made.body
+			default:
 				in.from = r.store.Open
 				in.lost = func() { r.lost(t, m, in.hash) }
 			}
@@ -200,6 +206,7 @@ func (t *Task) make(ctx context.Context, n *Node, replace bool) (res result) {
 		}
 		out = bytes.NewReader(nil)
 	}
+	out, body := inMemory(out)
 	hash, err := t.put(ctx, out)
 	if err != nil {
 		return result{err: fmt.Errorf("storing what it made: %w", err)}
@@ -212,7 +219,31 @@ func (t *Task) make(ctx context.Context, n *Node, replace bool) (res result) {
 	if err != nil {
 		return result{err: fmt.Errorf("binding its key to what it made: %w", err)}
 	}
-	return result{hash: bound, own: bound == hash}
+	if bound != hash {
+		body = nil
+	}
+	return result{hash: bound, own: bound == hash, body: body}
+}
+
+// made is a small artifact that this run made, which nodes that need it have
+// from memory.
+type made struct {
+	hash string
+	body []byte
+}
+
+// maxMade is the largest artifact that a run keeps in memory for itself.
+const maxMade = 256 << 10
+
+// inMemory gives the bytes of what a Func gave, where they are in memory and few.
+func inMemory(out io.Reader) (same io.Reader, body []byte) {
+	b, ok := out.(*bytes.Reader)
+	if !ok || b.Len() > maxMade {
+		return out, nil
+	}
+	body = make([]byte, b.Len())
+	_, _ = io.ReadFull(b, body) // it is in memory, and as long
+	return bytes.NewReader(body), body
 }
 
 // call runs the node's Func. A panic is that node's failure and nobody else's.

@@ -229,8 +229,8 @@ func TestTheLedgerNamesWhatEachNodeMade(t *testing.T) {
 	if err != nil || len(made["fetch"]) != 1 || len(made["topics"]) != 2 || !slices.Contains(made["topics"], rep.Decision("topics").Hash) {
 		t.Errorf("%v, %v", made, err)
 	}
-	known, err := Known(b.store.pages["s"])
-	if err != nil || known["topics"].Hash != rep.Decision("topics").Hash {
+	subject, known, err := Known(b.store.pages["s"])
+	if err != nil || subject != "s" || known["topics"].Hash != rep.Decision("topics").Hash {
 		t.Errorf("%v, %v", known, err)
 	}
 	if _, err := Made([]byte("{")); err == nil {

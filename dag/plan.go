@@ -25,6 +25,7 @@ type facts struct {
 
 	ran     bool         // its Func ended in this run, with a result or a gap
 	nothing bool         // it is an effect that made nothing to store
+	made    made         // what this run made, if it is small
 	own     bool         // the artifact is what this run made, not what another had made before
 	live    *publication // of the last start
 	vain    int          // starts in a row that came to nothing through no fault of its own

@@ -1,6 +1,7 @@
 package dag
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"strings"
@@ -213,4 +214,37 @@ func TestRequestMustFitTheGraph(t *testing.T) {
 request: inputs.out: the graph has no such input (has in)
 request: targets: no node "b" (has a)
 request: force: no node "c" (has a)`)
+}
+
+// A node's small result reaches those that need it from memory, and is stored
+// all the same: a second run finds it.
+func TestWhatARunMadeIsNotReadBack(t *testing.T) {
+	b := newBench(t)
+	made := b.node("made", "1", "in")
+	made.Func = func(context.Context, *Task) (io.Reader, error) { return bytes.NewReader([]byte("small")), nil }
+	var got string
+	reads := b.node("reads", "1", "made")
+	reads.Effect = true
+	reads.Func = func(ctx context.Context, t *Task) (io.Reader, error) {
+		body, err := t.Input("made").Bytes(ctx)
+		got = string(body)
+		return nil, err
+	}
+	opened := 0
+	b.store.fail = func(op string) error {
+		if op == "open" {
+			opened++
+		}
+		return nil
+	}
+	g := b.graph(reads, made)
+	b.run(g)
+	if got != "small" || opened != 0 {
+		t.Errorf("read %q, and opened %d artifacts", got, opened)
+	}
+	got = ""
+	b.run(g)
+	if got != "small" || opened != 1 {
+		t.Errorf("in a second run: read %q, and opened %d artifacts", got, opened)
+	}
 }

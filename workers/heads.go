@@ -2,89 +2,181 @@ package workers
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
-	"time"
 
 	"github.com/earshot-fm/earshot/dag/episode"
 )
 
-// Head is the newest edition of an episode that any worker was told of.
+// Head is an edition of an episode, or its takedown.
 type Head struct {
 	Revision episode.Revision `json:"revision"`
-	Removed  bool             `json:"removed,omitempty"` // the edition is a takedown
+	Removed  bool             `json:"removed,omitempty"` // it is a takedown
 }
 
-// Supersedes reports whether h makes work on g needless: it is a later
+// Supersedes reports whether nothing of g may show where h does: h is a later
 // revision, or the takedown of the same.
 func (h Head) Supersedes(g Head) bool {
 	return h.Revision > g.Revision || h.Revision == g.Revision && h.Removed && !g.Removed
 }
 
-// Heads are what all workers know of the newest editions. They save work, and
-// let a takedown reach what is in flight; that nothing older ever shows is the
-// sinks' business (package index, package origin). So of two Advances at one
-// instant the older may win.
-type Heads interface {
-	// Advance notes the edition, unless a newer one is known, and returns the
-	// newest.
-	Advance(ctx context.Context, id episode.ID, h Head) (newest Head, err error)
-	// Newest returns the newest edition known, the zero Head when none is.
-	Newest(ctx context.Context, id episode.ID) (Head, error)
+// Editions are what workers tell each other of an episode.
+type Editions struct {
+	// Shown is the newest edition that is done, or whose takedown has begun. What
+	// it supersedes is acknowledged as overtaken.
+	Shown Head `json:"shown,omitzero"`
+
+	// Begun is the newest edition that was begun as a whole, and is neither done
+	// nor rejected as far as anybody knows. What is older waits for how it ends:
+	// it is not acknowledged, since Begun may yet be rejected.
+	Begun episode.Revision `json:"begun,omitempty"`
 }
 
-// errOvertaken cancels work on an edition that is not the newest any more.
-var errOvertaken = errors.New("workers: a newer edition of the episode is there")
+func (e Editions) begin(r episode.Revision) Editions {
+	e.Begun = max(e.Begun, r)
+	return e
+}
 
-func head(d Delivery) Head {
+func (e Editions) done(r episode.Revision) Editions {
+	if own := (Head{Revision: r}); own.Supersedes(e.Shown) {
+		e.Shown = own
+	}
+	return e
+}
+
+func (e Editions) rejected(r episode.Revision) Editions {
+	if e.Begun == r {
+		e.Begun = 0
+	}
+	return e
+}
+
+// TakenDown is what the takedown of a revision, and of all before it, makes of
+// the editions.
+func (e Editions) TakenDown(r episode.Revision) Editions {
+	if own := (Head{r, true}); own.Supersedes(e.Shown) {
+		e.Shown = own
+	}
+	return e
+}
+
+// Heads keep the editions of each episode where all workers see them. They save
+// work, and let a takedown reach what is in flight; that nothing older ever
+// shows is the sinks' business (package index, package origin).
+type Heads interface {
+	// Look returns what is known of an episode, the zero Editions when nothing is.
+	Look(ctx context.Context, id episode.ID) (Editions, error)
+	// Change puts what change makes of the editions in their place, such that no
+	// other change is lost, and returns it. change may be called several times.
+	Change(ctx context.Context, id episode.ID, change func(Editions) Editions) (Editions, error)
+}
+
+// edition is a delivery's.
+func edition(d Delivery) Head {
 	if d.Removal != nil {
 		return Head{d.Removal.Revision, true}
 	}
 	return Head{Revision: d.Event.Revision}
 }
 
-// current runs work on a delivery as long as no newer edition is known.
-func (w *Worker) current(ctx context.Context, d Delivery, work Enrich) (Outcome, error) {
-	heads, own := w.options.Heads, head(d)
-	if heads == nil || d.Event.Control.Ping {
-		return work(ctx, d)
-	}
-	newest, err := heads.Advance(ctx, d.Event.ID, own)
-	if err != nil {
-		return "", Outage(0, fmt.Errorf("workers: note the edition of %s: %w", d.Event.ID, err))
-	}
-	if newest.Supersedes(own) {
-		return w.overtaken(ctx, d, newest)
-	}
-	working, overtake := context.WithCancelCause(ctx)
-	defer overtake(nil)
-	land := w.flights.takeOff(d.Event.ID, own, func() { overtake(errOvertaken) })
-	var watching sync.WaitGroup
-	watched, landed := context.WithCancel(working)
-	watching.Go(func() { w.watch(watched, d.Event.ID, own, overtake) })
-	outcome, err := work(working, d)
-	landed()
-	watching.Wait()
-	land()
-	if errors.Is(context.Cause(working), errOvertaken) || err == nil && d.Removal == nil {
-		// A takedown that came while the last effects were under way has not seen
-		// what they stored.
-		now, headErr := heads.Newest(ctx, d.Event.ID)
-		switch {
-		case headErr != nil:
-			return "", Outage(0, fmt.Errorf("workers: look for newer editions of %s: %w", d.Event.ID, headErr))
-		case now.Supersedes(own) && (err != nil || now.Removed):
-			return w.overtaken(ctx, d, now)
-		}
-	}
-	return outcome, err
+// whole says whether a delivery, once done, shows the whole edition.
+func whole(d Delivery) bool {
+	return d.Removal == nil && d.Event.Control.Targets == nil && !d.Event.Control.Ping
 }
 
-// overtaken ends a delivery that a newer edition makes needless. What a
-// takedown makes needless is discarded as well.
-func (w *Worker) overtaken(ctx context.Context, d Delivery, newest Head) (Outcome, error) {
-	if newest.Removed && d.Removal == nil && w.options.Discard != nil {
+func (w *Worker) look(ctx context.Context, id episode.ID) (Editions, error) {
+	e, err := w.options.Heads.Look(ctx, id)
+	if err != nil {
+		err = Outage(0, fmt.Errorf("workers: look for other editions of %s: %w", id, err))
+	}
+	return e, err
+}
+
+func (w *Worker) change(ctx context.Context, id episode.ID, change func(Editions) Editions) (Editions, error) {
+	e, err := w.options.Heads.Change(ctx, id, change)
+	if err != nil {
+		err = Outage(0, fmt.Errorf("workers: note an edition of %s: %w", id, err))
+	}
+	return e, err
+}
+
+// current runs work on a delivery as long as no newer edition takes its place.
+func (w *Worker) current(ctx context.Context, d Delivery, work Enrich) (Outcome, error) {
+	if w.options.Heads == nil || d.Event.Control.Ping {
+		return work(ctx, d)
+	}
+	id, own := d.Event.ID, edition(d)
+	note := func(e Editions) Editions { return e }
+	switch {
+	case d.Removal != nil:
+		note = func(e Editions) Editions { return e.TakenDown(own.Revision) }
+	case whole(d):
+		note = func(e Editions) Editions { return e.begin(own.Revision) }
+	}
+	now, err := w.change(ctx, id, note)
+	if err != nil {
+		return "", err
+	}
+	if d.Removal != nil {
+		// Whatever was published since: what the takedown covers must go, and the
+		// sinks know what that is.
+		defer w.flights.takeOff(id, d, func() {})()
+		return work(ctx, d)
+	}
+	if outcome, err, over := w.placeTaken(ctx, d, now); over {
+		return outcome, err
+	}
+	working, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	land := w.flights.takeOff(id, d, func() { cancel(errOvertaken) })
+	unwatch := w.watch(working, d, func() { cancel(errOvertaken) })
+	outcome, err := work(working, d)
+	unwatch()
+	land()
+	if err != nil && context.Cause(working) != errOvertaken {
+		return outcome, err
+	}
+	// What came while the last effects were under way has not seen what they left.
+	if err == nil && whole(d) {
+		now, headErr := w.change(ctx, id, func(e Editions) Editions { return e.done(own.Revision) })
+		if headErr != nil || !now.Shown.Removed {
+			return outcome, headErr
+		}
+		return w.overtakenBy(ctx, d, now, outcome)
+	}
+	now, headErr := w.look(ctx, id)
+	if headErr != nil {
+		return "", headErr
+	}
+	if newOutcome, newErr, over := w.placeTaken(ctx, d, now); over && (err != nil || now.Shown.Removed) {
+		return newOutcome, newErr
+	}
+	if err != nil { // what was to take its place is gone again: it was rejected
+		return "", yielding(d)
+	}
+	return outcome, nil
+}
+
+// placeTaken says what becomes of a delivery when a newer edition is there, or
+// on its way.
+func (w *Worker) placeTaken(ctx context.Context, d Delivery, now Editions) (_ Outcome, err error, over bool) {
+	own := edition(d)
+	switch {
+	case now.Shown.Supersedes(own):
+		outcome, err := w.overtakenBy(ctx, d, now, Overtaken)
+		return outcome, err, true
+	case whole(d) && now.Begun > own.Revision:
+		return "", yielding(d), true
+	}
+	return "", nil, false
+}
+
+// overtakenBy ends a delivery. What a takedown covers is discarded as well;
+// otherwise the outcome is the given one.
+func (w *Worker) overtakenBy(ctx context.Context, d Delivery, now Editions, outcome Outcome) (Outcome, error) {
+	if !now.Shown.Removed || !now.Shown.Supersedes(edition(d)) {
+		return outcome, nil
+	}
+	if w.options.Discard != nil {
 		if err := w.options.Discard(ctx, d); err != nil {
 			return "", Outage(0, fmt.Errorf("workers: discard what was made of %s, which was taken down: %w", d.Event.ID, err))
 		}
@@ -92,58 +184,12 @@ func (w *Worker) overtaken(ctx context.Context, d Delivery, newest Head) (Outcom
 	return Overtaken, nil
 }
 
-// watch looks for newer editions that other processes were told of.
-func (w *Worker) watch(ctx context.Context, id episode.ID, own Head, overtake context.CancelCauseFunc) {
-	ticker := time.NewTicker(w.options.HeadPoll)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		// What cannot be read now is read at the next tick, or when the work is done.
-		if newest, err := w.options.Heads.Newest(ctx, id); err == nil && newest.Supersedes(own) {
-			overtake(errOvertaken)
-			return
-		}
+// retract tells the others that an edition was rejected: what waited for it may
+// go on.
+func (w *Worker) retract(ctx context.Context, d Delivery) error {
+	if w.options.Heads == nil || d.Malformed != nil || !whole(d) || d.Event.Check() != nil {
+		return nil
 	}
-}
-
-// flights are the editions that this process works on.
-type flights struct {
-	mu  sync.Mutex
-	all map[episode.ID]map[*flight]struct{}
-}
-
-type flight struct {
-	head   Head
-	cancel func()
-}
-
-// takeOff notes work on an edition, and cancels that on older ones. land ends it.
-func (f *flights) takeOff(id episode.ID, h Head, cancel func()) (land func()) {
-	own := &flight{h, cancel}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for other := range f.all[id] {
-		if h.Supersedes(other.head) {
-			other.cancel()
-		}
-	}
-	if f.all == nil {
-		f.all = map[episode.ID]map[*flight]struct{}{}
-	}
-	if f.all[id] == nil {
-		f.all[id] = map[*flight]struct{}{}
-	}
-	f.all[id][own] = struct{}{}
-	return func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.all[id], own)
-		if len(f.all[id]) == 0 {
-			delete(f.all, id)
-		}
-	}
+	_, err := w.change(ctx, d.Event.ID, func(e Editions) Editions { return e.rejected(d.Event.Revision) })
+	return err
 }

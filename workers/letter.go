@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -24,16 +25,19 @@ type DeadLetter struct {
 }
 
 // LetterID names the letter of a delivery: the same for each rejection of the
-// same event.
+// same request.
 func LetterID(d Delivery) string {
 	switch {
 	case d.Raw != nil:
 		return fmt.Sprintf("malformed-%.32x", sha256.Sum256(d.Raw))
 	case d.Removal != nil:
 		return fmt.Sprintf("%s@%d-removal", d.Removal.ID, d.Removal.Revision)
-	default:
-		return fmt.Sprintf("%s@%d", d.Event.ID, d.Event.Revision)
 	}
+	id := fmt.Sprintf("%s@%d", d.Event.ID, d.Event.Revision)
+	if control, err := json.Marshal(d.Event.Control); err == nil && string(control) != "{}" {
+		id += fmt.Sprintf("-%.8x", sha256.Sum256(control)) // another request for the same edition
+	}
+	return id
 }
 
 // DeadLetters keeps rejections until somebody looks at them.

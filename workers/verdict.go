@@ -130,6 +130,7 @@ func judge(outcome Outcome, err error) Verdict {
 		later   *postponement
 		breaks  *breakage
 		away    *outage
+		yields  *yield
 		verdict = Verdict{Kind: Retry, Err: err}
 	)
 	switch {
@@ -142,6 +143,8 @@ func judge(outcome Outcome, err error) Verdict {
 		verdict.Kind = Release
 	case errors.As(err, &reject):
 		verdict = Verdict{Kind: Reject, Node: reject.node, Reason: reject.reason, Err: err}
+	case errors.As(err, &yields):
+		verdict.Kind, verdict.After = Release, yields.after
 	case errors.As(err, &away):
 		verdict.Kind, verdict.After = Release, away.after
 	case errors.As(err, &later):

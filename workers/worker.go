@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -25,6 +26,10 @@ type Options struct {
 	Now           func() time.Time // nil: time.Now
 	Random        *rand.Rand       // jitter; nil: seeded by the runtime
 	Log           *slog.Logger     // nil: discarded
+
+	// Name is this worker's, which an event's recipients may name. Events for
+	// others are passed by.
+	Name string
 
 	// Remove takes an episode down, as Delivery.Removal says; its errors are as
 	// Enrich's. nil: removals are rejected.
@@ -171,7 +176,11 @@ func (w *Worker) handle(ctx, working context.Context, stop context.CancelCauseFu
 	began := w.options.Now()
 	verdict := w.decide(ctx, stop, d)
 	if verdict.Kind == Reject {
-		if err := w.file(ctx, d, verdict); err != nil {
+		err := w.file(ctx, d, verdict)
+		if err == nil {
+			err = w.retract(context.WithoutCancel(ctx), d)
+		}
+		if err != nil {
 			verdict = Verdict{Kind: Retry, Err: err, After: w.wait(d.Failures + 1)}
 		}
 	}
@@ -183,7 +192,7 @@ func (w *Worker) handle(ctx, working context.Context, stop context.CancelCauseFu
 func (w *Worker) decide(ctx context.Context, stop context.CancelCauseFunc, d Delivery) Verdict {
 	// A takedown is tried until it is done: nobody may look at dead letters soon.
 	endless := d.Removal != nil && d.Malformed == nil
-	if d.Attempt > w.options.MaxDeliveries && !endless {
+	if d.Attempt > w.options.MaxDeliveries && !endless && !w.waits(ctx, d) {
 		return Verdict{Kind: Reject, Reason: "never finished",
 			Err: fmt.Errorf("delivered %d times and no worker came to an end with it; it may be what takes them down", d.Attempt-1)}
 	}
@@ -200,6 +209,9 @@ func (w *Worker) decide(ctx context.Context, stop context.CancelCauseFunc, d Del
 	}
 	if malformed != nil {
 		return Verdict{Kind: Reject, Reason: Malformed, Err: malformed}
+	}
+	if to := d.Event.Control.Recipients; to != nil && !slices.Contains(to, w.options.Name) {
+		return Verdict{Kind: Done, Outcome: Passed}
 	}
 	outcome, err := w.guarded(ctx, d, work)
 	verdict := judge(outcome, err)
@@ -218,7 +230,9 @@ func (w *Worker) decide(ctx context.Context, stop context.CancelCauseFunc, d Del
 	case Reject:
 		return verdict
 	case Release:
-		verdict.After = max(verdict.After, w.spellWait())
+		if _, yields := errors.AsType[*yield](err); !yields {
+			verdict.After = max(verdict.After, w.spellWait())
+		}
 		return verdict
 	}
 	failures := d.Failures + 1
@@ -228,6 +242,16 @@ func (w *Worker) decide(ctx context.Context, stop context.CancelCauseFunc, d Del
 	}
 	verdict.After = max(verdict.After, w.wait(failures))
 	return verdict
+}
+
+// waits says whether a delivery comes so often only because it waits for how a
+// newer edition ends.
+func (w *Worker) waits(ctx context.Context, d Delivery) bool {
+	if w.options.Heads == nil || d.Malformed != nil || !whole(d) {
+		return false
+	}
+	now, err := w.options.Heads.Look(ctx, d.Event.ID)
+	return err == nil && (now.Begun > d.Event.Revision || now.Shown.Supersedes(edition(d)))
 }
 
 // guarded keeps a panic of one episode from ending the others.

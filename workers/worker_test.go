@@ -25,7 +25,8 @@ type list struct {
 	mu       sync.Mutex
 	waiting  []Delivery
 	verdicts []Verdict
-	endless  bool // not exhausted when empty: waits for the stop
+	endless  bool            // not exhausted when empty: waits for the stop
+	gate     <-chan struct{} // nil, or what comes back waits for in the place of its time
 	fail     error
 }
 
@@ -52,7 +53,9 @@ func (l *list) Receive(ctx context.Context, slots int, handle Handler) error {
 				l.waiting = l.waiting[1:]
 				l.mu.Unlock()
 				v := handle(context.WithoutCancel(ctx), d)
-				if v.After > 0 {
+				if l.gate != nil {
+					<-l.gate
+				} else if v.After > 0 {
 					select {
 					case <-time.After(v.After):
 					case <-ctx.Done():
@@ -373,7 +376,12 @@ func TestNoOutageMakesADeadLetter(t *testing.T) {
 			}
 			return Enriched, nil
 		}
-		w := New(work, dead, Options{Observe: func(_ Delivery, v Verdict, _ time.Duration) { longest = max(longest, v.After) }})
+		var mu sync.Mutex
+		w := New(work, dead, Options{Observe: func(_ Delivery, v Verdict, _ time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			longest = max(longest, v.After)
+		}})
 		if err := w.Run(t.Context(), lane(source)); err != nil {
 			t.Fatal(err)
 		}
@@ -393,5 +401,17 @@ func TestAnOutageThatSaysHowLongIsLeftAloneSoLong(t *testing.T) {
 	v := w.handle(t.Context(), t.Context(), func(error) { t.Error("the worker stops") }, d)
 	if v.Kind != Release || v.After != time.Hour {
 		t.Errorf("%+v", v)
+	}
+}
+
+func TestLettersOfDifferentRequestsAreDifferent(t *testing.T) {
+	whole := published(7)
+	ids := map[string]bool{}
+	for _, c := range []episode.Control{{}, {Targets: []string{}}, {Targets: []string{"topics"}}, {Force: []string{"topics"}}, {Recipients: []string{"staging"}}} {
+		ids[LetterID(withControl(whole, c))] = true
+		ids[LetterID(withControl(whole, c))] = true
+	}
+	if len(ids) != 5 || !ids["e@7"] {
+		t.Errorf("%v", ids)
 	}
 }

@@ -46,6 +46,8 @@ type config struct {
 
 	untilEmpty bool          // stream --until-empty
 	standIn    time.Duration // stream --stand-in; 0: the real thing
+
+	now func() time.Time // nil: time.Now; tests have it jump
 }
 
 type modelsConfig struct {
@@ -106,6 +108,14 @@ func defaultConfig() config {
 		Fetch:         fetchConfig{MaxBytes: 2 << 30, Timeout: 30 * time.Minute, Contact: "https://github.com/earshot-fm/earshot", MaxDuration: 24 * time.Hour},
 		Worker:        workerConfig{Name: "earshot", Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
 	}
+}
+
+// clock is what all goes by that asks for the time of day.
+func (c *config) clock() func() time.Time {
+	if c.now != nil {
+		return c.now
+	}
+	return time.Now
 }
 
 // loadConfig reads the configuration, or the defaults where there is no file.

@@ -161,7 +161,7 @@ func (p *pipeline) speechOf(ctx context.Context, o outcome) ([]episode.Span, err
 	if d.Hash == "" {
 		return nil, nil
 	}
-	r, err := p.store.Open(ctx, d.Hash)
+	r, err := p.store.Part(o.Report.Subject).Open(ctx, d.Hash)
 	if err != nil {
 		return nil, err
 	}

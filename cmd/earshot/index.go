@@ -142,7 +142,7 @@ func (s *sinks) documents(ctx context.Context) iter.Seq2[index.Document, error] 
 
 // lastRecord reads the record that a page of the ledger names; nil: none.
 func (s *sinks) lastRecord(ctx context.Context, page []byte) (*episode.Record, error) {
-	known, err := dag.Known(page)
+	subject, known, err := dag.Known(page)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (s *sinks) lastRecord(ctx context.Context, page []byte) (*episode.Record, e
 	if !ok || d.Hash == "" {
 		return nil, nil
 	}
-	b, err := s.store.Read(ctx, d.Hash)
+	b, err := s.store.Part(subject).Read(ctx, d.Hash)
 	if err != nil {
 		return nil, err
 	}

@@ -166,7 +166,7 @@ func contents(t *testing.T, state string) map[string]string {
 		if err != nil || !ok {
 			t.Fatalf("%s: no last run: %v", guid, err)
 		}
-		body, err := artifacts.Read(ctx, report.Decision("record").Hash)
+		body, err := artifacts.Part(report.Subject).Read(ctx, report.Decision("record").Hash)
 		if err != nil {
 			t.Fatalf("%s: record: %v", guid, err)
 		}

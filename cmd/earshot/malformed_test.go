@@ -149,7 +149,7 @@ func (b *malformedBench) work(n int) {
 			publish(episode.Event{ID: id, Revision: 1, Enclosure: episode.Enclosure{URL: "file://" + path}})
 		}
 	}
-	w := workers.New(b.enrich, b.pipeline.messaging.letters, workers.Options{MaxFailures: 1, Heads: b.pipeline.heads, Observe: b.observe})
+	w := workers.New(b.enrich, b.pipeline.messaging.letters, workers.Options{MaxFailures: 1, Heads: b.pipeline.messaging.headsIn(b.pipeline.sinks), Observe: b.observe})
 	lanes := append([]workers.Lane{{Name: "messages", Source: rawMessages(raw), Slots: 2}}, b.pipeline.messaging.lanes...)
 	if err := w.Run(b.t.Context(), lanes...); err != nil {
 		b.t.Fatal(err)

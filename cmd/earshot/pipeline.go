@@ -158,9 +158,10 @@ func (p *pipeline) wire(c config, catalog *models.Catalog, spec *dag.Spec) (_ *w
 		Generation: c.Generation,
 		Identities: identities,
 		Store:      marked{p.store},
-		Ledger:     marked{p.store},
+		Ledger:     markedLedger{p.store},
 		Scratch:    p.layout.scratch,
 		Worker:     c.Worker.Name,
+		Now:        c.clock(),
 	})
 	return w, err
 }

@@ -29,10 +29,7 @@ until it is done and prints when the episode was gone from each place. With
 newer revision is published.`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, in []string) (err error) {
-			r := episode.Removal{ID: episode.ID(in[0]), Revision: episode.Revision(revision), Reason: reason}
-			if revision == 0 {
-				r.Revision = episode.Revision(time.Now().UnixMilli())
-			}
+			r := episode.Removal{ID: episode.ID(in[0]), Revision: episode.Revision(max(revision, 1)), Reason: reason}
 			if err := r.Check(); err != nil {
 				return exit(exitUsage, err)
 			}
@@ -47,15 +44,26 @@ newer revision is published.`,
 			if err := os.MkdirAll(state, 0o755); err != nil {
 				return fmt.Errorf("state folder: %w", err)
 			}
-			if now {
-				return a.removeNow(cmd.Context(), cfg, state, r)
-			}
-			m, err := cfg.openMessaging(cmd.Context(), cfg.layout(state))
+			ctx := cmd.Context()
+			s, err := cfg.openSinks(ctx, cfg.layout(state), nil)
 			if err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, m.closers.close(context.WithoutCancel(cmd.Context()))) }()
-			if err := m.Remove(cmd.Context(), r); err != nil {
+			defer func() { err = errors.Join(err, s.closers.close(context.WithoutCancel(ctx))) }()
+			m, err := cfg.openMessaging(ctx, cfg.layout(state))
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, m.closers.close(context.WithoutCancel(ctx))) }()
+			if revision == 0 {
+				if r.Revision, err = revisionToRemove(ctx, s.index, r.ID, time.Now()); err != nil {
+					return err
+				}
+			}
+			if now {
+				return a.removeNow(ctx, s, m, r)
+			}
+			if err := m.Remove(ctx, r); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.out, "%s  revision %d: to be taken down by a worker\n", r.ID, r.Revision)
@@ -69,18 +77,20 @@ newer revision is published.`,
 	return c
 }
 
-func (a *app) removeNow(ctx context.Context, c config, state string, r episode.Removal) (err error) {
-	s, err := c.openSinks(ctx, c.layout(state), nil)
+func (a *app) removeNow(ctx context.Context, s *sinks, m *messaging, r episode.Removal) error {
+	_, err := m.headsIn(s).Change(ctx, r.ID, func(e workers.Editions) workers.Editions { return e.TakenDown(r.Revision) })
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.closers.close(context.WithoutCancel(ctx))) }()
 	line, err := s.takeDown(ctx, r, time.Now)
 	if err != nil {
 		return fmt.Errorf("%w; what is done stays done: repeat the command until it ends well", err)
 	}
-	if line.Outcome == workers.Overtaken {
-		a.log().Warn("a newer revision than that of the takedown is there, and stays", "episode", r.ID)
+	if err := a.printAudit(line); err != nil {
+		return err
 	}
-	return a.printAudit(line)
+	if line.Outcome == workers.Overtaken {
+		return fmt.Errorf("a newer revision of %s than %d is there, and stays", r.ID, r.Revision)
+	}
+	return nil
 }

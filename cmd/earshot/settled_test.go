@@ -38,7 +38,7 @@ func (s *site) settled(t *testing.T, events []episode.Event) map[string]string {
 			t.Errorf("%s: no last run: %v", e.Title, err)
 			continue
 		}
-		record, err := artifacts.Read(t.Context(), report.Decision("record").Hash)
+		record, err := artifacts.Part(report.Subject).Read(t.Context(), report.Decision("record").Hash)
 		if err != nil {
 			t.Errorf("%s: record: %v", e.Title, err)
 		}

@@ -8,7 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/earshot-fm/earshot/dag/artifact"
-	"github.com/earshot-fm/earshot/workers/heads"
 	"github.com/earshot-fm/earshot/workers/index"
 	"github.com/earshot-fm/earshot/workers/index/sqlite"
 	"github.com/earshot-fm/earshot/workers/origin"
@@ -17,11 +16,10 @@ import (
 
 // sinks are where what lasts is kept: artifacts, index, origin.
 type sinks struct {
-	artifacts origin.Store // of store and heads
+	artifacts origin.Store // of store
 	index     index.Index
 	origin    *origin.Origin
 	store     *artifact.Store
-	heads     *heads.Heads
 
 	closers closers
 }
@@ -54,7 +52,7 @@ func (c *config) openSinks(ctx context.Context, l layout, registry prometheus.Re
 	}
 	s.closers.add(func(context.Context) error { return artifacts.Close() })
 	s.artifacts = artifacts
-	s.store, s.heads = artifact.New(artifacts.Bucket, l.scratch), heads.New(artifacts.Bucket)
+	s.store = artifact.New(artifacts.Bucket, l.scratch)
 
 	published, err := bucket.Open(ctx, l.origin)
 	if err != nil {
@@ -71,7 +69,7 @@ func (c *config) openSinks(ctx context.Context, l layout, registry prometheus.Re
 		return nil, err
 	}
 	s.origin = origin.New(published, origin.Options{
-		ManifestMaxAge: c.CDN.ManifestMaxAge, ManifestStale: c.CDN.ManifestStale, Purgers: told, Registerer: registry,
+		ManifestMaxAge: c.CDN.ManifestMaxAge, ManifestStale: c.CDN.ManifestStale, Purgers: told, Registerer: registry, Now: c.clock(),
 	})
 	x, err := c.openIndex(ctx, l)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/earshot-fm/earshot/workers"
 	"github.com/earshot-fm/earshot/workers/feed"
 	"github.com/earshot-fm/earshot/workers/feed/cursors"
+	"github.com/earshot-fm/earshot/workers/heads"
 	"github.com/earshot-fm/earshot/workers/message"
 	"github.com/earshot-fm/earshot/workers/pubsub"
 	"github.com/earshot-fm/earshot/workers/queue"
@@ -52,14 +53,17 @@ func (c *config) openMessaging(ctx context.Context, l layout) (*messaging, error
 	if c.pubsubProject() != "" {
 		return c.openPubSub(ctx)
 	}
-	q, err := queue.Open(ctx, l.queue, queue.Options{Visibility: c.Worker.Visibility, UntilEmpty: c.untilEmpty})
+	q, err := queue.Open(ctx, l.queue, queue.Options{Visibility: c.Worker.Visibility, UntilEmpty: c.untilEmpty, Now: c.clock()})
 	if err != nil {
 		return nil, err
 	}
 	m := &messaging{
-		inbox:    embedded{q},
-		letters:  q,
-		lanes:    []workers.Lane{{Name: "queue", Source: q, Slots: c.Worker.Slots}},
+		inbox:   embedded{q},
+		letters: q,
+		lanes: []workers.Lane{
+			{Name: "queue", Source: q, Slots: c.Worker.Slots},
+			{Name: "removals", Source: q.Removals(), Slots: 1},
+		},
 		announce: announcing{l.announced},
 		cursors:  q,
 	}
@@ -114,6 +118,7 @@ func (c *config) pubsubClient(ctx context.Context) (*pubsub.Client, error) {
 		Lease:        p.Lease,
 		MaxExtension: p.MaxExtension,
 		Traceparent:  traceparent,
+		Now:          c.clock(),
 	})
 	return client, exit(exitUsage, err)
 }
@@ -131,6 +136,9 @@ type announceOn struct{ client *pubsub.Client }
 func (t announceOn) Announce(ctx context.Context, r *episode.Record) error {
 	return notAnnounced(t.client.Announce(ctx, r, time.Now().UTC()))
 }
+
+// headsIn are kept beside the cursors.
+func (m *messaging) headsIn(s *sinks) *heads.Heads { return heads.New(m.cursorsIn(s)) }
 
 // cursorsIn keep the pollers' place: in the queue, or in the artifacts' bucket
 // where the queue keeps none.

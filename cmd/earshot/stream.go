@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -156,8 +155,10 @@ func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
 		MaxFailures:   c.MaxFailures,
 		MaxDeliveries: c.MaxDeliveries,
 		Log:           s.log,
+		Now:           p.config.clock(),
 		Remove:        s.traced(s.remove),
-		Heads:         p.heads,
+		Name:          c.Name,
+		Heads:         p.messaging.headsIn(p.sinks),
 		Discard:       s.discard,
 		Observe:       s.verdict,
 	})
@@ -204,9 +205,6 @@ func (s *streamer) traced(work workers.Enrich) workers.Enrich {
 func (s *streamer) enrich(ctx context.Context, d workers.Delivery) (workers.Outcome, error) {
 	ev := d.Event
 	ev.FirstSeen = d.FirstSeen
-	if to := ev.Control.Recipients; to != nil && !slices.Contains(to, s.pipeline.config.Worker.Name) {
-		return workers.Passed, nil
-	}
 	logged := logNodes(ctx, s.log)
 	result, err := s.pipeline.enrich(ctx, ev, func(e dag.Event) {
 		s.die.observe(e)

@@ -23,41 +23,49 @@ type audit struct {
 	Gone     map[string]time.Time `json:"gone"` // by place
 }
 
-// takeDown removes an episode from every place. All of it can be done again,
-// and is until it is done. Search goes first, then what is public, then what
-// was kept.
+// takeDown removes what a takedown covers from every place. All of it can be
+// done again, and is until it is done. Search goes first, then what is public,
+// then what was kept. Where a newer revision is there by now, only what that has
+// no part in goes.
 func (s *sinks) takeDown(ctx context.Context, r episode.Removal, now func() time.Time) (audit, error) {
 	a := audit{ID: r.ID, Revision: r.Revision, Outcome: workers.Removed, Reason: r.Reason, Gone: map[string]time.Time{}}
-	fail := func(place string, err error) (audit, error) {
-		return a, fmt.Errorf("take down %s: %s: %w", r.ID, place, err)
-	}
-	newest, err := s.heads.Advance(ctx, r.ID, workers.Head{Revision: r.Revision, Removed: true})
-	if err != nil {
-		return fail("stop work in flight", err)
+	gone := func(place string, overtaken bool, err error) error {
+		if err != nil {
+			return fmt.Errorf("take down %s: %s: %w", r.ID, place, err)
+		}
+		if overtaken {
+			a.Outcome = workers.Overtaken
+		}
+		a.Gone[place] = now().UTC()
+		return nil
 	}
 	indexed, err := s.index.Remove(ctx, r.ID, r.Revision)
-	if err != nil {
-		return fail("index", err)
+	if err := gone(placeIndex, indexed == index.Overtaken, err); err != nil {
+		return a, err
 	}
-	if indexed == index.Overtaken || newest.Revision > r.Revision {
-		a.Outcome = workers.Overtaken
-		return a, nil
-	}
-	a.Gone["index"] = now().UTC()
 	published, err := s.origin.Remove(ctx, r.ID, r.Revision)
-	if err != nil {
-		return fail("origin", err)
+	if err := gone(placeOrigin, published == origin.Overtaken, err); err != nil {
+		return a, err
 	}
-	if published == origin.Overtaken {
-		a.Outcome = workers.Overtaken
-		return a, nil
+	err = (&dag.Engine{Store: s.store, Ledger: s.store}).Forget(ctx, string(r.ID), a.Outcome == workers.Overtaken)
+	return a, gone(placeArtifacts, false, err)
+}
+
+// The places that an audit line names.
+const (
+	placeIndex     = "index"
+	placeOrigin    = "origin" // and the CDNs
+	placeArtifacts = "artifacts"
+)
+
+// revisionToRemove is that of a takedown of all that there is now: of what was
+// published with a clock that is ahead, too.
+func revisionToRemove(ctx context.Context, x index.Index, id episode.ID, now time.Time) (episode.Revision, error) {
+	entry, err := x.Get(ctx, id)
+	if err != nil && !errors.Is(err, index.ErrNotFound) {
+		return 0, err
 	}
-	a.Gone["origin"] = now().UTC()
-	if err := (&dag.Engine{Store: s.store, Ledger: s.store}).Forget(ctx, string(r.ID)); err != nil {
-		return fail("artifacts", err)
-	}
-	a.Gone["artifacts"] = now().UTC()
-	return a, nil
+	return max(episode.Revision(now.UnixMilli()), entry.Version.Revision), nil
 }
 
 // remove is the worker's takedown. Its audit line is on standard output,
@@ -67,6 +75,7 @@ func (s *streamer) remove(ctx context.Context, d workers.Delivery) (workers.Outc
 	if err != nil {
 		return "", err
 	}
+	s.log.InfoContext(ctx, "taken down", "outcome", a.Outcome, "reason", a.Reason, "gone", a.Gone)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return a.Outcome, s.app.printAudit(a)
@@ -77,7 +86,11 @@ func (a *app) printAudit(line audit) error {
 		return a.jsonLine(line)
 	}
 	_, err := fmt.Fprintf(a.out, "%s  revision %d: %s", line.ID, line.Revision, line.Outcome)
-	for _, place := range []string{"index", "origin", "artifacts"} {
+	if line.Reason != "" {
+		_, e := fmt.Fprintf(a.out, " (%s)", printable(line.Reason))
+		err = errors.Join(err, e)
+	}
+	for _, place := range []string{placeIndex, placeOrigin, placeArtifacts} {
 		if at, ok := line.Gone[place]; ok {
 			_, e := fmt.Fprintf(a.out, "; gone from %s at %s", place, at.Format(time.RFC3339Nano))
 			err = errors.Join(err, e)
@@ -89,5 +102,5 @@ func (a *app) printAudit(line audit) error {
 
 // discard removes what was kept of an event whose episode was taken down.
 func (s *streamer) discard(ctx context.Context, d workers.Delivery) error {
-	return s.pipeline.graph().ForgetEvent(ctx, d.Event)
+	return s.pipeline.graph().Forget(ctx, d.Event.ID, false)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,10 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/earshot-fm/earshot/dag/artifact"
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers"
-	"github.com/earshot-fm/earshot/workers/origin/bucket"
 )
 
 // streamed submits an event and runs the real worker until the queue is empty.
@@ -41,28 +38,19 @@ func emptied(t *testing.T, state string) string {
 	return out
 }
 
-// heard reads every artifact that is kept, but reasons of gaps.
-func heard(t *testing.T, state string) (left []string) {
+// leftOf lists the objects of artifacts' bytes and keys.
+func leftOf(t *testing.T, state string) (files []string) {
 	t.Helper()
-	opened, err := bucket.Open(t.Context(), filepath.Join(state, "artifacts"))
-	if err != nil {
+	err := filepath.WalkDir(filepath.Join(state, "artifacts", "subjects"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
-	defer opened.Close()
-	store := artifact.New(opened.Bucket, t.TempDir())
-	for hash, err := range store.Objects(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := store.Read(t.Context(), hash)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(b) > 200 || bytes.ContainsAny(b, "{[") {
-			left = append(left, fmt.Sprintf("%.80q", b))
-		}
-	}
-	return left
+	return files
 }
 
 func TestATakedownReachesEveryPlaceAndHolds(t *testing.T) {
@@ -75,7 +63,7 @@ func TestATakedownReachesEveryPlaceAndHolds(t *testing.T) {
 	if out := streamed(t, state, e); !strings.Contains(out, `"outcome":"enriched"`) {
 		t.Fatal(out)
 	}
-	if len(heard(t, state)) < 5 {
+	if len(leftOf(t, state)) < 5 {
 		t.Fatal("no artifacts: the test looks in the wrong place")
 	}
 	if out, errs, code := program(t, "remove", "--state", state, "dog", "--revision", "1000", "--reason", "asked for"); code != exitOK {
@@ -93,7 +81,7 @@ func TestATakedownReachesEveryPlaceAndHolds(t *testing.T) {
 		if out, _, _ := program(t, "search", "--state", state); !strings.HasPrefix(out, "0 episodes") {
 			t.Errorf("after %s search finds %s", after, out)
 		}
-		if left := heard(t, state); len(left) > 0 {
+		if left := leftOf(t, state); len(left) > 0 {
 			t.Errorf("after %s these artifacts are left: %v", after, left)
 		}
 		if files := previews(t, state); len(files) > 0 {

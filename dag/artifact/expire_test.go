@@ -32,7 +32,7 @@ func record(t *testing.T, s *Store, subject string, hashes map[string]string) {
 const week = 7 * 24 * time.Hour
 
 // part is the part of the store that is a subject's.
-func part(s *Store, subject string) *Store { return s.Of(subject).(*Store) }
+func part(s *Store, subject string) *Store { return s.Part(subject) }
 
 func TestEnclosuresExpireAndWhatWasMadeOfThemStays(t *testing.T) {
 	onEach(t, func(t *testing.T, all *Store) {

@@ -126,6 +126,16 @@ func (s *Store) Put(ctx context.Context, r io.Reader) (hash string, err error) {
 	if err != nil {
 		return "", err
 	}
+	// What is small is mostly new: it is sent at once, and refused where it is there.
+	if src.size < inMemory {
+		err := s.write(ctx, name, src, &blob.WriterOptions{IfNotExist: true})
+		if err == nil {
+			return hash, nil
+		}
+		if err := src.rewind(); err != nil {
+			return "", fmt.Errorf("artifact: reading again what is to be kept: %w", err)
+		}
+	}
 	// An object of another size is one that was cut short: it is replaced.
 	// Other damage shows when it is read.
 	attrs, err := s.bucket.Attributes(ctx, name)
@@ -268,8 +278,15 @@ func ignoreCancelled(err error) error {
 // source is what will be kept, ready to be read from its start.
 type source struct {
 	io.Reader
+	start int64 // of a seeker
 	size  int64
 	close func() error
+}
+
+// rewind goes back to the start.
+func (s *source) rewind() error {
+	_, err := s.Reader.(io.Seeker).Seek(s.start, io.SeekStart)
+	return err
 }
 
 func (s *source) Close() error {
@@ -292,14 +309,14 @@ func (s *Store) hashed(r io.Reader) (src *source, hash string, err error) {
 			if err == nil {
 				_, err = seeker.Seek(start, io.SeekStart)
 			}
-			return &source{Reader: seeker, size: size}, hex(), err
+			return &source{Reader: seeker, start: start, size: size}, hex(), err
 		}
 		// A pipe is an *os.File that cannot seek.
 	}
 	var head bytes.Buffer
 	size, err := io.Copy(io.MultiWriter(&head, sum), io.LimitReader(r, inMemory))
 	if err != nil || size < inMemory {
-		return &source{Reader: &head, size: size}, hex(), err
+		return &source{Reader: bytes.NewReader(head.Bytes()), size: size}, hex(), err
 	}
 	f, err := os.CreateTemp(s.scratch, "artifact-*")
 	if err != nil {

@@ -21,7 +21,10 @@ const subjects = "subjects/"
 // Of implements dag.Store: the part of the store that is one subject's. What a
 // subject has is nobody else's, bit by bit the same or not, so that it can be
 // cleared without a list of what was ever made.
-func (s *Store) Of(subject string) dag.Store {
+func (s *Store) Of(subject string) dag.Store { return s.Part(subject) }
+
+// Part is Of.
+func (s *Store) Part(subject string) *Store {
 	return &Store{bucket: s.bucket, scratch: s.scratch, binds: s.binds, place: subjects + "=" + plain(subject) + "/"}
 }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/earshot-fm/earshot/dag"
-	"github.com/earshot-fm/earshot/dag/artifact"
 	"github.com/earshot-fm/earshot/dag/episode"
 )
 
@@ -78,7 +77,7 @@ func TestWhatIsForgottenLeavesNoBytes(t *testing.T) {
 	other.ID = "e2"
 	s.enrich(t, e, other)
 	count := func(id episode.ID) (n int) {
-		for _, err := range s.store.Of(string(id)).(*artifact.Store).Objects(t.Context()) {
+		for _, err := range s.store.Part(string(id)).Objects(t.Context()) {
 			if err != nil {
 				t.Fatal(err)
 			}

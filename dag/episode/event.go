@@ -103,13 +103,18 @@ func checkEdition(id ID, revision Revision) error {
 	case len(id) > longestID || strings.ContainsFunc(string(id), func(r rune) bool { return r == '/' || r == '\\' || unicode.IsControl(r) }) || strings.Trim(string(id), ".") == "":
 		// Files and objects are named by it.
 		return &FieldError{"id", fmt.Sprintf("%.60q is no episode id: want up to %d characters without slashes", id, longestID)}
-	case revision <= 0:
-		return &FieldError{"revision", fmt.Sprintf("%d is no time in milliseconds", revision)}
+	case revision <= 0 || revision > latestRevision:
+		// One in microseconds or nanoseconds would be newer than all that comes.
+		return &FieldError{"revision", fmt.Sprintf("%d is no time in milliseconds since 1970", revision)}
 	}
 	return nil
 }
 
 const longestID = 128
+
+// latestRevision is in the year 2248; with 20 bits for the generation it fills
+// the index's 63.
+const latestRevision = 1<<43 - 1
 
 // Control steers what a run does. The zero value asks for everything.
 type Control struct {

@@ -43,8 +43,10 @@ func (q *Queue) Sift(ctx context.Context, decide func(workers.DeadLetter) (worke
 			q.signal()
 		}
 	}()
+	// What is rejected again while this goes on is filed later, and not seen.
+	until := q.options.Now().UnixMilli()
 	for at := (place{}); ; {
-		letter, next, err := q.letterAfter(ctx, at)
+		letter, next, err := q.letterAfter(ctx, at, until)
 		if err != nil || letter == nil {
 			return err
 		}
@@ -53,7 +55,7 @@ func (q *Queue) Sift(ctx context.Context, decide func(workers.DeadLetter) (worke
 		if err != nil {
 			return err
 		}
-		if err := q.settleLetter(ctx, *letter, fate); err != nil {
+		if err := q.settleLetter(ctx, at, *letter, fate); err != nil {
 			return fmt.Errorf("queue: %s the dead letter %s of %s: %w", fate, letter.ID, q.path, err)
 		}
 		replayed = replayed || fate == workers.Replay
@@ -68,13 +70,13 @@ type place struct {
 
 // letterAfter is the letter that follows a place, nil when none does. One is
 // read at a time, since decide may take its time.
-func (q *Queue) letterAfter(ctx context.Context, at place) (*workers.DeadLetter, place, error) {
+func (q *Queue) letterAfter(ctx context.Context, at place, until int64) (*workers.DeadLetter, place, error) {
 	var (
 		body   string
 		letter workers.DeadLetter
 	)
-	err := q.db.QueryRowContext(ctx, `SELECT filed, id, body FROM letter WHERE (filed, id) > (?, ?) ORDER BY filed, id LIMIT 1`,
-		at.filed, at.id).Scan(&at.filed, &at.id, &body)
+	err := q.db.QueryRowContext(ctx, `SELECT filed, id, body FROM letter WHERE (filed, id) > (?, ?) AND filed <= ? ORDER BY filed, id LIMIT 1`,
+		at.filed, at.id, until).Scan(&at.filed, &at.id, &body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, at, nil
 	}
@@ -87,7 +89,7 @@ func (q *Queue) letterAfter(ctx context.Context, at place) (*workers.DeadLetter,
 	return &letter, at, nil
 }
 
-func (q *Queue) settleLetter(ctx context.Context, letter workers.DeadLetter, fate workers.Fate) error {
+func (q *Queue) settleLetter(ctx context.Context, at place, letter workers.DeadLetter, fate workers.Fate) error {
 	switch fate {
 	case workers.Keep:
 		return nil
@@ -100,10 +102,14 @@ func (q *Queue) settleLetter(ctx context.Context, letter workers.DeadLetter, fat
 		return fmt.Errorf("unknown fate %q", fate)
 	}
 	return q.transaction(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM letter WHERE id = ?`, letter.ID); err != nil || fate == workers.Drop {
+		result, err := tx.ExecContext(ctx, `DELETE FROM letter WHERE id = ? AND filed = ?`, at.id, at.filed)
+		if err != nil || fate == workers.Drop {
 			return err
 		}
-		_, err := q.insert(ctx, tx, message{letter.Event, letter.Removal})
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return err // somebody else has settled it, or it was filed anew
+		}
+		_, err = q.insert(ctx, tx, message{letter.Event, letter.Removal})
 		return err
 	})
 }

@@ -19,8 +19,9 @@ type lease struct {
 	delivery workers.Delivery
 }
 
-// lease takes the next event that is ready; nil when none is.
-func (q *Queue) lease(ctx context.Context) (*lease, error) {
+// lease takes the next event that is ready in the lanes up to last; nil when
+// none is.
+func (q *Queue) lease(ctx context.Context, last int) (*lease, error) {
 	q.mu.Lock()
 	q.leases++
 	order := "lane, seq"
@@ -30,7 +31,7 @@ func (q *Queue) lease(ctx context.Context) (*lease, error) {
 	q.mu.Unlock()
 
 	for {
-		l, unreadable, err := q.take(ctx, order)
+		l, unreadable, err := q.take(ctx, last, order)
 		if err != nil {
 			return nil, fmt.Errorf("queue: take an event from %s: %w", q.path, err)
 		}
@@ -42,7 +43,7 @@ func (q *Queue) lease(ctx context.Context) (*lease, error) {
 
 // take leases one event. One that cannot be read becomes a dead letter at
 // once, so that it does not stop those behind it.
-func (q *Queue) take(ctx context.Context, order string) (l *lease, unreadable bool, err error) {
+func (q *Queue) take(ctx context.Context, last int, order string) (l *lease, unreadable bool, err error) {
 	now := q.options.Now()
 	err = q.transaction(ctx, func(tx *sql.Tx) error {
 		var (
@@ -52,9 +53,9 @@ func (q *Queue) take(ctx context.Context, order string) (l *lease, unreadable bo
 			firstSeen int64
 		)
 		err := tx.QueryRowContext(ctx, `UPDATE event SET lease = ?, visible_at = ?, deliveries = deliveries + 1
-			WHERE seq = (SELECT seq FROM event WHERE visible_at <= ? ORDER BY `+order+` LIMIT 1)
+			WHERE seq = (SELECT seq FROM event WHERE visible_at <= ? AND lane <= ? ORDER BY `+order+` LIMIT 1)
 			RETURNING seq, body, deliveries, failures, first_seen`,
-			taken.token, now.Add(q.options.Visibility).UnixMilli(), now.UnixMilli()).Scan(&taken.seq, &body, &d.Attempt, &d.Failures, &firstSeen)
+			taken.token, now.Add(q.options.Visibility).UnixMilli(), now.UnixMilli(), last).Scan(&taken.seq, &body, &d.Attempt, &d.Failures, &firstSeen)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -130,14 +131,14 @@ func (q *Queue) update(ctx context.Context, doing string, l *lease, statement st
 	return n == 1, nil
 }
 
-// outlook is when the next event becomes visible (zero: no event that a
-// timer could wait for) and whether the queue is empty.
-func (q *Queue) outlook(ctx context.Context) (next time.Time, empty bool, err error) {
+// outlook is when the next event in the lanes up to last becomes visible (zero:
+// no event that a timer could wait for) and whether the queue is empty.
+func (q *Queue) outlook(ctx context.Context, last int) (next time.Time, empty bool, err error) {
 	var (
 		at    sql.NullInt64
 		count int
 	)
-	if err := q.db.QueryRowContext(ctx, `SELECT min(visible_at), count(*) FROM event`).Scan(&at, &count); err != nil {
+	if err := q.db.QueryRowContext(ctx, `SELECT min(visible_at) FILTER (WHERE lane <= ?), count(*) FROM event`, last).Scan(&at, &count); err != nil {
 		return time.Time{}, false, fmt.Errorf("queue: look ahead in %s: %w", q.path, err)
 	}
 	if at.Valid {

@@ -230,7 +230,7 @@ func (q *Queue) insert(ctx context.Context, tx *sql.Tx, m message) (added bool, 
 	var dedupe any
 	if c := m.Control; m.Removal != nil {
 		dedupe = fmt.Sprintf("%s/%d/removal", m.ID, m.Revision)
-	} else if c.Targets == nil && c.Force == nil && !c.Ping {
+	} else if c.Targets == nil && c.Force == nil && c.Recipients == nil && !c.Ping {
 		dedupe = fmt.Sprintf("%s/%d", m.ID, m.Revision)
 	}
 	result, err := tx.ExecContext(ctx, `INSERT INTO event(dedupe, lane, body, first_seen, visible_at) VALUES (?, ?, ?, ?, ?)

@@ -106,7 +106,7 @@ func TestAForgottenLeaseComesBackAfterItsVisibility(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := open(t, Options{Visibility: time.Minute, UntilEmpty: true})
 		publish(t, q, workerstest.Event(1))
-		dead, err := q.lease(t.Context()) // by a worker that dies with it
+		dead, err := q.lease(t.Context(), backlog) // by a worker that dies with it
 		if err != nil || dead == nil {
 			t.Fatal(err)
 		}
@@ -323,14 +323,14 @@ func TestDepth(t *testing.T) {
 	now := time.Date(2026, 11, 20, 7, 0, 0, 0, time.UTC)
 	q := open(t, Options{Now: func() time.Time { return now }})
 	publish(t, q, workerstest.Event(1), workerstest.Event(2), workerstest.Event(3))
-	failed, err := q.lease(t.Context())
+	failed, err := q.lease(t.Context(), backlog)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := q.settle(t.Context(), failed, workers.Verdict{Kind: workers.Retry, After: time.Minute}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.lease(t.Context()); err != nil {
+	if _, err := q.lease(t.Context(), backlog); err != nil {
 		t.Fatal(err)
 	}
 	got, err := q.Depth(t.Context(), episode.Live)
@@ -432,6 +432,73 @@ func TestTheFilesAreForTheirOwnerAlone(t *testing.T) {
 	for _, name := range []string{path, path + "-wal"} {
 		if s, err := os.Stat(name); err != nil || s.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", name, s, err)
+		}
+	}
+}
+
+func TestATakedownWaitsForNoEpisode(t *testing.T) {
+	q := open(t, Options{UntilEmpty: true})
+	publish(t, q, workerstest.Event(1))
+	working, removed := make(chan struct{}), make(chan struct{})
+	var receiving sync.WaitGroup
+	receiving.Go(func() {
+		err := q.Receive(t.Context(), 1, func(context.Context, workers.Delivery) workers.Verdict {
+			close(working)
+			<-removed
+			return done()
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	<-working
+	if err := q.Remove(t.Context(), episode.Removal{ID: workerstest.Event(1).ID, Revision: workerstest.Event(1).Revision}); err != nil {
+		t.Fatal(err)
+	}
+	err := q.Removals().Receive(t.Context(), 1, func(_ context.Context, d workers.Delivery) workers.Verdict {
+		if d.Removal == nil {
+			t.Errorf("%+v", d)
+		}
+		close(removed)
+		return done()
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	receiving.Wait()
+}
+
+func TestAPassOverLettersEnds(t *testing.T) {
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	q := open(t, Options{Now: func() time.Time { return now }})
+	if err := q.File(t.Context(), workerstest.Letter(1)); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	err := q.Sift(t.Context(), func(l workers.DeadLetter) (workers.Fate, error) {
+		seen++
+		l.Filed = now.Add(time.Duration(seen) * time.Second) // a worker rejects it again at once
+		return workers.Replay, q.File(t.Context(), l)
+	})
+	if err != nil || seen != 1 {
+		t.Errorf("%v; it was seen %d times", err, seen)
+	}
+	if left := letters(t, q); len(left) != 0 { // it is of a later time than this pass
+		t.Errorf("%+v", left)
+	}
+	now = now.Add(time.Hour)
+	if left := letters(t, q); len(left) != 1 {
+		t.Errorf("the letter that was filed anew is gone: %+v", left)
+	}
+}
+
+func TestARequestForOthersIsNoDuplicate(t *testing.T) {
+	q := open(t, Options{})
+	some := workerstest.Event(1)
+	some.Control.Recipients = []string{"staging"}
+	for _, e := range []episode.Event{some, workerstest.Event(1)} {
+		if added, err := q.Publish(t.Context(), e); err != nil || !added {
+			t.Errorf("%+v: %v, %v", e.Control, added, err)
 		}
 	}
 }

@@ -15,6 +15,21 @@ const settleTimeout = 30 * time.Second
 // Receive implements workers.Source. Several may run at once, in one process
 // or in many.
 func (q *Queue) Receive(ctx context.Context, slots int, handle workers.Handler) error {
+	return q.receive(ctx, backlog, slots, handle)
+}
+
+// Removals is a source of the queue's removals alone, beside the queue itself:
+// with slots of its own they wait for no episode.
+func (q *Queue) Removals() workers.Source { return onlyRemovals{q} }
+
+type onlyRemovals struct{ q *Queue }
+
+func (r onlyRemovals) Receive(ctx context.Context, slots int, handle workers.Handler) error {
+	return r.q.receive(ctx, removals, slots, handle)
+}
+
+// receive receives what is in the lanes up to last.
+func (q *Queue) receive(ctx context.Context, last, slots int, handle workers.Handler) error {
 	var (
 		running sync.WaitGroup
 		free    = make(chan struct{}, slots)
@@ -33,7 +48,7 @@ func (q *Queue) Receive(ctx context.Context, slots int, handle workers.Handler) 
 	for range slots {
 		free <- struct{}{}
 	}
-	err := q.each(ctx, free, stopped, func(l *lease) {
+	err := q.each(ctx, last, free, stopped, func(l *lease) {
 		running.Go(func() {
 			if err := q.work(context.WithoutCancel(ctx), l, handle); err != nil {
 				fail(err)
@@ -47,7 +62,7 @@ func (q *Queue) Receive(ctx context.Context, slots int, handle workers.Handler) 
 }
 
 // each starts work on every event there is, as slots are free, until ctx ends.
-func (q *Queue) each(ctx context.Context, free <-chan struct{}, stopped <-chan struct{}, start func(*lease)) error {
+func (q *Queue) each(ctx context.Context, last int, free <-chan struct{}, stopped <-chan struct{}, start func(*lease)) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -56,7 +71,7 @@ func (q *Queue) each(ctx context.Context, free <-chan struct{}, stopped <-chan s
 			return nil
 		case <-free:
 		}
-		l, err := q.next(ctx, stopped)
+		l, err := q.next(ctx, last, stopped)
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
@@ -68,7 +83,7 @@ func (q *Queue) each(ctx context.Context, free <-chan struct{}, stopped <-chan s
 }
 
 // next waits for an event; nil when receiving is over.
-func (q *Queue) next(ctx context.Context, stopped <-chan struct{}) (*lease, error) {
+func (q *Queue) next(ctx context.Context, last int, stopped <-chan struct{}) (*lease, error) {
 	for {
 		woken := q.woken()
 		// A lease that is taken while ctx ends must not be forgotten: it would
@@ -76,11 +91,11 @@ func (q *Queue) next(ctx context.Context, stopped <-chan struct{}) (*lease, erro
 		if ctx.Err() != nil {
 			return nil, nil
 		}
-		l, err := q.lease(context.WithoutCancel(ctx))
+		l, err := q.lease(context.WithoutCancel(ctx), last)
 		if err != nil || l != nil {
 			return l, err
 		}
-		at, empty, err := q.outlook(ctx)
+		at, empty, err := q.outlook(ctx, last)
 		if err != nil {
 			return nil, err
 		}
