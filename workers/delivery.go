@@ -30,8 +30,8 @@ type Delivery struct {
 	// the source can tell them apart.
 	Attempt int
 
-	// Failures is how many earlier deliveries ended in Retry. A source that
-	// cannot tell gives Attempt-1.
+	// Failures is how many earlier deliveries are known to have ended in Retry.
+	// How others ended that were not released may be unknown: Attempt counts them.
 	Failures int
 
 	// FirstSeen is when the event entered the system. Preview latency counts

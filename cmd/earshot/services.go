@@ -61,15 +61,24 @@ func (r *secrets) read(field string, s secret) string {
 }
 
 type pubsubConfig struct {
-	Endpoint     string        `yaml:"endpoint"` // host:port of one region's service; empty: the global one
-	Encoding     string        `yaml:"encoding"` // of what is published: binary or json
-	Live         string        `yaml:"live"`     // topics, and the subscriptions of the same names
-	Backlog      string        `yaml:"backlog"`
-	Removals     string        `yaml:"removals"`
-	Enriched     string        `yaml:"enriched"`
-	DeadLetters  string        `yaml:"dead_letters"`
-	Lease        time.Duration `yaml:"lease"`         // after which a killed worker's episode comes back
-	MaxExtension time.Duration `yaml:"max_extension"` // of a lease in all: longer than any episode takes
+	Endpoint      string              `yaml:"endpoint"` // host:port of one region's service; empty: the global one
+	Encoding      string              `yaml:"encoding"` // of what is published: binary or json
+	Live          string              `yaml:"live"`     // topics
+	Backlog       string              `yaml:"backlog"`
+	Removals      string              `yaml:"removals"`
+	Enriched      string              `yaml:"enriched"`
+	DeadLetters   string              `yaml:"dead_letters"`
+	Subscriptions subscriptionsConfig `yaml:"subscriptions"` // each deployment its own
+	Lease         time.Duration       `yaml:"lease"`         // after which a killed worker's episode comes back
+	MaxExtension  time.Duration       `yaml:"max_extension"` // of a lease in all: longer than any episode takes
+}
+
+// subscriptionsConfig names what is read; empty: as its topic.
+type subscriptionsConfig struct {
+	Live        string `yaml:"live"`
+	Backlog     string `yaml:"backlog"`
+	Removals    string `yaml:"removals"`
+	DeadLetters string `yaml:"dead_letters"`
 }
 
 type elasticsearchConfig struct {

@@ -111,9 +111,12 @@ func (c *config) openPubSub(ctx context.Context, log *slog.Logger) (*messaging, 
 func (c *config) pubsubClient(ctx context.Context, log *slog.Logger) (*pubsub.Client, error) {
 	p := c.PubSub
 	client, err := pubsub.Open(ctx, pubsub.Options{
-		Project:      c.pubsubProject(),
-		Endpoint:     p.Endpoint,
-		Names:        pubsub.Names{Live: p.Live, Backlog: p.Backlog, Removals: p.Removals, Enriched: p.Enriched, DeadLetters: p.DeadLetters},
+		Project:  c.pubsubProject(),
+		Endpoint: p.Endpoint,
+		Names:    pubsub.Names{Live: p.Live, Backlog: p.Backlog, Removals: p.Removals, Enriched: p.Enriched, DeadLetters: p.DeadLetters},
+		Subscriptions: pubsub.Subscriptions{
+			Live: p.Subscriptions.Live, Backlog: p.Subscriptions.Backlog, Removals: p.Subscriptions.Removals, DeadLetters: p.Subscriptions.DeadLetters,
+		},
 		Encoding:     message.Encoding(p.Encoding),
 		Lease:        p.Lease,
 		MaxExtension: p.MaxExtension,

@@ -107,7 +107,7 @@ func TestTheLayoutThatIsMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Topic != c.topic("earshot-live") || s.AckDeadlineSeconds != 60 || s.EnableExactlyOnceDelivery || s.EnableMessageOrdering ||
-		s.MessageRetentionDuration.AsDuration() != 7*24*time.Hour || s.ExpirationPolicy == nil || s.ExpirationPolicy.Ttl != nil ||
+		s.MessageRetentionDuration.AsDuration() != emulatorRetention || s.ExpirationPolicy == nil || s.ExpirationPolicy.Ttl != nil ||
 		s.DeadLetterPolicy.DeadLetterTopic != c.topic("earshot-dead-letters") || s.DeadLetterPolicy.MaxDeliveryAttempts != 100 ||
 		s.RetryPolicy.MinimumBackoff.AsDuration() != time.Second || s.RetryPolicy.MaximumBackoff.AsDuration() != 10*time.Minute {
 		t.Errorf("%v", s)
@@ -132,7 +132,10 @@ func TestWhatIsWrongIsSaidAndSetRightWhereThatIsSafe(t *testing.T) {
 		"no retry policy":     {"earshot-backlog", []string{"retry_policy"}, func(_ *Client, s *pubsubpb.Subscription) { s.RetryPolicy = nil }, "no retry policy", true},
 		"a slow retry policy": {"earshot-backlog", []string{"retry_policy"}, func(_ *Client, s *pubsubpb.Subscription) { s.RetryPolicy.MinimumBackoff = durationpb.New(time.Minute) }, "waits for 1m0s", true},
 		"a long deadline":     {"earshot-removals", []string{"ack_deadline_seconds"}, func(_ *Client, s *pubsubpb.Subscription) { s.AckDeadlineSeconds = 600 }, "after 10m0s", true},
-		"short retention":     {"earshot-live", []string{"message_retention_duration"}, func(_ *Client, s *pubsubpb.Subscription) { s.MessageRetentionDuration = durationpb.New(time.Hour) }, "kept for 1h0m0s", true},
+		"a policy on takedowns": {"earshot-removals", []string{"dead_letter_policy"}, func(c *Client, s *pubsubpb.Subscription) {
+			s.DeadLetterPolicy = &pubsubpb.DeadLetterPolicy{DeadLetterTopic: c.topic("earshot-dead-letters"), MaxDeliveryAttempts: 100}
+		}, "takes a takedown away after 100 deliveries", true},
+		"short retention": {"earshot-live", []string{"message_retention_duration"}, func(_ *Client, s *pubsubpb.Subscription) { s.MessageRetentionDuration = durationpb.New(time.Hour) }, "kept for 1h0m0s", true},
 		"letters that expire": {"earshot-dead-letters", []string{"expiration_policy"}, func(_ *Client, s *pubsubpb.Subscription) {
 			s.ExpirationPolicy = &pubsubpb.ExpirationPolicy{Ttl: durationpb.New(24 * time.Hour)}
 		}, "expiration policy", true},

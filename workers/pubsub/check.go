@@ -37,12 +37,12 @@ func (c *Client) Check(ctx context.Context, note func(string)) (faults []error) 
 		if err := c.checkTopic(ctx, p, schemas); err != nil {
 			faults = append(faults, err)
 		}
-		if !p.read {
+		if p.subscription == "" {
 			continue
 		}
-		s, err := c.subs.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: c.subscription(p.id)})
+		s, err := c.subs.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: c.subscription(p.subscription)})
 		if err != nil {
-			faults = append(faults, lookedAt("subscription", c.subscription(p.id), err))
+			faults = append(faults, lookedAt("subscription", c.subscription(p.subscription), err))
 			continue
 		}
 		for _, f := range c.compare(p, s) {
@@ -125,8 +125,8 @@ func (c *Client) compare(p place, got *pubsubpb.Subscription) (faults []fault) {
 	if d := time.Duration(got.AckDeadlineSeconds) * time.Second; d > 2*ackDeadline {
 		add([]string{"ack_deadline_seconds"}, "what a crash loses comes back only after %s (acknowledgement deadline), want %s; %s", d, ackDeadline, create)
 	}
-	if d := got.GetMessageRetentionDuration().AsDuration(); d < retention {
-		add([]string{"message_retention_duration"}, "messages are kept for %s, want %s; %s", d, retention, create)
+	if d := got.GetMessageRetentionDuration().AsDuration(); d < c.retention() {
+		add([]string{"message_retention_duration"}, "messages are kept for %s, and what a long backlog has not come to by then is lost in silence, want %s; %s", d, c.retention(), create)
 	}
 	if ttl := got.GetExpirationPolicy().GetTtl(); got.ExpirationPolicy == nil || ttl != nil {
 		add([]string{"expiration_policy"}, "it is deleted, with all that is on it, when nobody has fetched from it for a while (expiration policy); %s", create)
@@ -141,6 +141,9 @@ func (c *Client) compare(p place, got *pubsubpb.Subscription) (faults []fault) {
 		return faults
 	}
 	switch policy := got.DeadLetterPolicy; {
+	case p.endless && policy != nil:
+		add([]string{"dead_letter_policy"}, "its dead-letter policy takes a takedown away after %d deliveries, with the episode still public; `earshot preflight --create` removes it", policy.MaxDeliveryAttempts)
+	case p.endless:
 	case policy == nil:
 		add([]string{"dead_letter_policy"}, "no dead-letter policy: Pub/Sub then counts no deliveries, and attempts are known to one process only; %s", create)
 	case policy.DeadLetterTopic != want.DeadLetterPolicy.DeadLetterTopic:
@@ -175,10 +178,10 @@ func (c *Client) checkRights(ctx context.Context, note func(string)) (faults []e
 		return true
 	}
 	for _, p := range c.places() {
-		if !may(c.topics.TestIamPermissions, c.topic(p.id), "pubsub.topics.publish", "roles/pubsub.publisher") {
+		if !may(c.topics.TestIamPermissions, c.topic(p.id), publishing, "roles/pubsub.publisher") {
 			return faults
 		}
-		if p.read && !may(c.subs.TestIamPermissions, c.subscription(p.id), "pubsub.subscriptions.consume", "roles/pubsub.subscriber") {
+		if p.subscription != "" && !may(c.subs.TestIamPermissions, c.subscription(p.subscription), consume, "roles/pubsub.subscriber") {
 			return faults
 		}
 	}

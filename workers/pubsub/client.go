@@ -7,10 +7,12 @@
 package pubsub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2"
@@ -24,14 +26,25 @@ import (
 	"github.com/earshot-fm/earshot/workers/message"
 )
 
-// Names are the topics' ids in the project. Those that are read have a
-// subscription of the same id. The zero value of each is its default.
+// Names are the topics' ids in the project. The zero value of each is its
+// default.
 type Names struct {
 	Live        string // zero: earshot-live
 	Backlog     string // zero: earshot-backlog
 	Removals    string // zero: earshot-removals
 	Enriched    string // zero: earshot-enriched; others subscribe to it
 	DeadLetters string // zero: earshot-dead-letters
+}
+
+// Subscriptions are the ids of those that are read. The zero value of each is
+// its topic's id. Of several deployments that are all to have every event, each
+// needs subscriptions of its own: what one takes from a shared one the others
+// never see.
+type Subscriptions struct {
+	Live        string
+	Backlog     string
+	Removals    string
+	DeadLetters string
 }
 
 // Options are the client's settings; but for Project, the zero value of each is
@@ -41,8 +54,9 @@ type Options struct {
 	Endpoint string // host:port of one region's service; empty: the global one
 	Emulator string // host:port of an emulator, spoken to in clear and without credentials; empty: PUBSUB_EMULATOR_HOST, where set
 
-	Names    Names
-	Encoding message.Encoding // of what is published; empty: Binary. What is read may have either
+	Names         Names
+	Subscriptions Subscriptions
+	Encoding      message.Encoding // of what is published; empty: Binary. What is read may have either
 
 	Lease        time.Duration // a message is leased for this long, again and again; 10 s to 10 min, zero: 60 s
 	MaxExtension time.Duration // and for this long in all; zero: 24 h
@@ -70,10 +84,14 @@ func (o *Options) complete() error {
 		{&o.Names.Live, "earshot-live"}, {&o.Names.Backlog, "earshot-backlog"}, {&o.Names.Removals, "earshot-removals"},
 		{&o.Names.Enriched, "earshot-enriched"}, {&o.Names.DeadLetters, "earshot-dead-letters"},
 	} {
-		if *n.name == "" {
-			*n.name = n.standard
-		}
+		*n.name = cmp.Or(*n.name, n.standard)
 	}
+	of := &o.Subscriptions
+	of.Live = cmp.Or(of.Live, o.Names.Live)
+	of.Backlog = cmp.Or(of.Backlog, o.Names.Backlog)
+	of.Removals = cmp.Or(of.Removals, o.Names.Removals)
+	of.DeadLetters = cmp.Or(of.DeadLetters, o.Names.DeadLetters)
+	o.Emulator = cmp.Or(o.Emulator, os.Getenv("PUBSUB_EMULATOR_HOST"))
 	if o.Encoding == "" {
 		o.Encoding = message.Binary
 	}
@@ -148,9 +166,9 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		return nil, errors.Join(fmt.Errorf("pubsub: connect to the schemas of project %s: %w", o.Project, err), service.Close())
 	}
 	c := &Client{options: o, topics: service.TopicAdminClient, subs: service.SubscriptionAdminClient, schemas: schemas, settleWithin: 30 * time.Second}
-	c.live = newSource(c, o.Names.Live, laneLive)
-	c.backlog = newSource(c, o.Names.Backlog, laneBacklog)
-	c.removals = newSource(c, o.Names.Removals, laneRemovals)
+	c.live = newSource(c, o.Subscriptions.Live, laneLive)
+	c.backlog = newSource(c, o.Subscriptions.Backlog, laneBacklog)
+	c.removals = newSource(c, o.Subscriptions.Removals, laneRemovals)
 	c.tick = func(every time.Duration) (func(context.Context) bool, func()) {
 		t := time.NewTicker(every)
 		return func(ctx context.Context) bool {

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/api/iterator"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 )
 
@@ -33,7 +32,7 @@ func (c *Client) Create(ctx context.Context, note func(string)) error {
 	}
 	for _, p := range c.places() {
 		fail(c.createTopic(ctx, p, schemas, note))
-		if p.read {
+		if p.subscription != "" {
 			fail(c.createSubscription(ctx, p, note))
 		}
 	}
@@ -73,10 +72,6 @@ func (c *Client) createSubscription(ctx context.Context, p place, note func(stri
 	got, err := c.subs.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: want.Name})
 	if status.Code(err) == codes.NotFound {
 		_, err = c.subs.CreateSubscription(ctx, want)
-		if p.letters && status.Code(err) == codes.InvalidArgument { // an emulator's retention ends at a week
-			want.MessageRetentionDuration = durationpb.New(retention)
-			_, err = c.subs.CreateSubscription(ctx, want)
-		}
 		return made("subscription", want.Name, err, note)
 	}
 	if err != nil {
@@ -88,9 +83,6 @@ func (c *Client) createSubscription(ctx context.Context, p place, note func(stri
 	}
 	if len(paths) == 0 {
 		return nil
-	}
-	if want.MessageRetentionDuration.AsDuration() > retention {
-		want.MessageRetentionDuration = durationpb.New(retention)
 	}
 	_, err = c.subs.UpdateSubscription(ctx, &pubsubpb.UpdateSubscriptionRequest{Subscription: want, UpdateMask: &fieldmaskpb.FieldMask{Paths: paths}})
 	if err != nil {

@@ -68,6 +68,9 @@ func comeBack(t *testing.T, c *Client) {
 	for range 2 {
 		d := next(t, got)
 		back[d.Event.ID] = d.Attempt
+		if d.Failures != 0 {
+			t.Errorf("%s: %d failures; that a worker was killed is no failure of the episode's", d.Event.ID, d.Failures)
+		}
 	}
 	if len(back) != 2 || back[event(1).ID] != 2 || back[event(2).ID] != 2 {
 		t.Errorf("came back (attempt): %v", back)

@@ -23,9 +23,11 @@ const (
 	// handed back when a worker stops should not wait long.
 	shortestBackoff = time.Second
 	longestBackoff  = 10 * time.Minute
-	retention       = 7 * 24 * time.Hour
-	// Dead letters stay for as long as Pub/Sub can keep them, where it can.
-	letterRetention = 31 * 24 * time.Hour
+	// What nobody has acknowledged is deleted in silence when it is older. A
+	// backlog of a million episodes may take weeks: the most that Pub/Sub keeps,
+	// and the most that emulators do.
+	retention         = 31 * 24 * time.Hour
+	emulatorRetention = 7 * 24 * time.Hour
 )
 
 // schema is a definition that topics hold their messages to.
@@ -39,19 +41,23 @@ var (
 
 // place is a topic with what belongs to it.
 type place struct {
-	id      string
-	schema  *schema // nil: none
-	read    bool    // it has a subscription of the same id
-	letters bool    // it is the dead letters' own: no policy of either kind
+	id           string
+	schema       *schema // nil: none
+	subscription string  // its id; empty: others read what is there
+	letters      bool    // it is the dead letters' own: no policy of either kind
+
+	// endless has Pub/Sub itself take nothing away, however often it is
+	// delivered: no dead-letter policy.
+	endless bool
 }
 
 func (c *Client) places() []place {
-	n := c.options.Names
+	n, s := c.options.Names, c.options.Subscriptions
 	return []place{
-		{id: n.DeadLetters, read: true, letters: true}, // first: the others name it
-		{id: n.Live, schema: published, read: true},
-		{id: n.Backlog, schema: published, read: true},
-		{id: n.Removals, schema: removed, read: true},
+		{id: n.DeadLetters, subscription: s.DeadLetters, letters: true, endless: true}, // first: the others name it
+		{id: n.Live, schema: published, subscription: s.Live},
+		{id: n.Backlog, schema: published, subscription: s.Backlog},
+		{id: n.Removals, schema: removed, subscription: s.Removals, endless: true},
 		{id: n.Enriched, schema: enriched},
 	}
 }
@@ -74,16 +80,24 @@ func (c *Client) schemaSettings(s *schema) *pubsubpb.SchemaSettings {
 // never expires: an idle month would take what is on it along.
 func (c *Client) wanted(p place) *pubsubpb.Subscription {
 	s := &pubsubpb.Subscription{
-		Name: c.subscription(p.id), Topic: c.topic(p.id),
+		Name: c.subscription(p.subscription), Topic: c.topic(p.id),
 		AckDeadlineSeconds:       int32(ackDeadline / time.Second),
-		MessageRetentionDuration: durationpb.New(retention),
+		MessageRetentionDuration: durationpb.New(c.retention()),
 		ExpirationPolicy:         &pubsubpb.ExpirationPolicy{},
 	}
-	if p.letters {
-		s.MessageRetentionDuration = durationpb.New(letterRetention)
-		return s
+	if !p.letters {
+		s.RetryPolicy = &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(shortestBackoff), MaximumBackoff: durationpb.New(longestBackoff)}
 	}
-	s.RetryPolicy = &pubsubpb.RetryPolicy{MinimumBackoff: durationpb.New(shortestBackoff), MaximumBackoff: durationpb.New(longestBackoff)}
-	s.DeadLetterPolicy = &pubsubpb.DeadLetterPolicy{DeadLetterTopic: c.topic(c.options.Names.DeadLetters), MaxDeliveryAttempts: lastNet}
+	if !p.endless {
+		s.DeadLetterPolicy = &pubsubpb.DeadLetterPolicy{DeadLetterTopic: c.topic(c.options.Names.DeadLetters), MaxDeliveryAttempts: lastNet}
+	}
 	return s
+}
+
+// retention is for how long messages are to be kept.
+func (c *Client) retention() time.Duration {
+	if c.options.Emulator != "" {
+		return emulatorRetention
+	}
+	return retention
 }

@@ -95,9 +95,9 @@ func (c *Client) letter(m *pubsubpb.PubsubMessage) workers.DeadLetter {
 	}
 	kind := laneLive
 	switch from {
-	case c.options.Names.Backlog:
+	case c.options.Subscriptions.Backlog:
 		kind = laneBacklog
-	case c.options.Names.Removals:
+	case c.options.Subscriptions.Removals:
 		kind = laneRemovals
 	}
 	d := read(m, kind)

@@ -122,11 +122,11 @@ func open(t *testing.T, address string, o Options) *Client {
 func quick(t *testing.T, c *Client) *Client {
 	t.Helper()
 	for _, p := range c.places() {
-		if !p.read {
+		if p.subscription == "" {
 			continue
 		}
 		_, err := c.subs.UpdateSubscription(t.Context(), &pubsubpb.UpdateSubscriptionRequest{
-			Subscription: &pubsubpb.Subscription{Name: c.subscription(p.id), AckDeadlineSeconds: int32(shortestLease / time.Second)},
+			Subscription: &pubsubpb.Subscription{Name: c.subscription(p.subscription), AckDeadlineSeconds: int32(shortestLease / time.Second)},
 			UpdateMask:   &fieldmaskpb.FieldMask{Paths: []string{"ack_deadline_seconds"}},
 		})
 		if err != nil {

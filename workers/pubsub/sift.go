@@ -25,7 +25,7 @@ const siftBatch = 100
 // fate, and newer ones stay. The pass ends when no letter has come for
 // Options.Silence. What another pass holds is not seen.
 func (c *Client) Sift(ctx context.Context, decide func(workers.DeadLetter) (workers.Fate, error)) error {
-	s := sifting{client: c, subscription: c.subscription(c.options.Names.DeadLetters), decided: map[string]decision{}}
+	s := sifting{client: c, subscription: c.subscription(c.options.Subscriptions.DeadLetters), decided: map[string]decision{}}
 	s.keeper = newKeeper(c, s.subscription)
 	keeping, release := context.WithCancel(context.WithoutCancel(ctx))
 	var heart sync.WaitGroup

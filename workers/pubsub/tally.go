@@ -28,8 +28,10 @@ func newTallies(most int) *tallies {
 	return &tallies{young: map[string]tally{}, old: map[string]tally{}, most: most}
 }
 
-// delivered counts a delivery and says how many there were and how many of
-// those failed. counted is the service's own count; zero: it does not count.
+// delivered counts a delivery and says how many there were, but for those that
+// this process released, and how many failed here. counted is the service's own
+// count; zero: it does not count. How a delivery to another process ended nobody
+// knows: a worker that stopped hands back, one that was killed came to no end.
 func (t *tallies) delivered(id string, counted int) (attempt, failures int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -39,12 +41,8 @@ func (t *tallies) delivered(id string, counted int) (attempt, failures int) {
 		counted = seen.deliveries
 	}
 	attempt = max(1, counted-seen.releases)
-	failures = seen.failures
-	if seen.deliveries != counted { // others had it, and nobody knows how that ended
-		failures = attempt - 1
-	}
 	t.put(id, seen)
-	return attempt, failures
+	return attempt, seen.failures
 }
 
 // note remembers how a delivery ended.
