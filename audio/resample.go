@@ -14,6 +14,11 @@ const (
 	resampleStopband = 84.0 // dB, a margin above the 80 promised
 )
 
+// resampleWeights bounds a filter: 32 MiB, reckoned in a second. Every rate that
+// is used takes a tenth of that; a prime number of hertz, which only a made-up
+// file has, could take as much memory as it likes.
+const resampleWeights = 8 << 20
+
 // Resampler converts one channel between two sample rates by a polyphase
 // windowed-sinc filter (Kaiser window: Oppenheim and Schafer, Discrete-Time
 // Signal Processing, 7.5.3). Output sample n lies at the time of input sample
@@ -29,7 +34,8 @@ type Resampler struct {
 }
 
 // NewResampler makes a converter from one rate to another, both in Hz. Rates
-// below 1 kHz or above 1 MHz are refused.
+// below 1 kHz or above 1 MHz are refused, and so are two that are high and have
+// so small a common divisor that the filter would not fit in memory.
 func NewResampler(from, to int) (*Resampler, error) {
 	for _, rate := range []int{from, to} {
 		if rate < 1000 || rate > 1_000_000 {
@@ -45,6 +51,9 @@ func NewResampler(from, to int) (*Resampler, error) {
 	transition := (resampleStop - resamplePass) * nyquist / float64(from) // in cycles per input sample
 	r.taps = int(math.Ceil((resampleStopband-7.95)/(14.36*transition))) + 1
 	r.taps = (r.taps + dotLanes - 1) / dotLanes * dotLanes
+	if r.up*r.taps > resampleWeights {
+		return nil, fmt.Errorf("resample: %d Hz to %d Hz: no sample rate of a recording (the two have no common divisor above %d)", from, to, g)
+	}
 	beta := 0.1102 * (resampleStopband - 8.7)
 	cutoff := 2 * nyquist / float64(from) // of the input's Nyquist frequency
 	r.filters = make([]float32, r.up*r.taps)

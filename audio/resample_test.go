@@ -161,3 +161,17 @@ func BenchmarkResampler(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "x-real-time")
 }
+
+// A header of 44 bytes names any rate; the memory it costs is bounded.
+func TestARateThatIsNoneCostsNothing(t *testing.T) {
+	for _, rate := range []int{999_983, 383_987, 191_999, 999} {
+		if _, err := NewResampler(rate, TapeRate); err == nil {
+			t.Errorf("%d Hz is taken", rate)
+		}
+	}
+	for _, rate := range []int{8000, 11025, 22050, 32000, 37800, 44056, 44099, 48001, 64000, 88200, 96000, 176400, 192000, 352800, 384000, 705600, 768000} {
+		if r, err := NewResampler(rate, TapeRate); err != nil || len(r.filters) > resampleWeights {
+			t.Errorf("%d Hz: %v", rate, err)
+		}
+	}
+}

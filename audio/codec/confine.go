@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -30,6 +31,12 @@ type limits struct {
 	OpenFiles   uint64        `json:"open_files"`
 }
 
+// confinement is what the shim is told.
+type confinement struct {
+	limits
+	Files int `json:"files"` // that the child is given; it gets no other descriptor
+}
+
 // decodeLimits grants what the costliest honest file of a size could need: ten
 // times what was seen of low-bitrate Opus.
 func decodeLimits(size int64) limits {
@@ -41,10 +48,11 @@ func decodeLimits(size int64) limits {
 }
 
 // confined prepares a child that runs program (an absolute path) with nothing
-// but its standard streams and what is put in ExtraFiles. The child's
-// environment is empty.
-func confined(ctx context.Context, program string, l limits, args []string) *exec.Cmd {
-	cmd := shimCommand(ctx, program, l, args)
+// but its standard streams and files, which are its descriptors from 3 on. The
+// child's environment is empty.
+func confined(ctx context.Context, program string, l limits, args []string, files ...*os.File) *exec.Cmd {
+	cmd := shimCommand(ctx, program, confinement{l, len(files)}, args)
+	cmd.ExtraFiles = files
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }

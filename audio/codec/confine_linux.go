@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -20,10 +21,10 @@ func init() {
 	}
 }
 
-func shimCommand(ctx context.Context, program string, l limits, args []string) *exec.Cmd {
-	spec, err := json.Marshal(l)
+func shimCommand(ctx context.Context, program string, given confinement, args []string) *exec.Cmd {
+	spec, err := json.Marshal(given)
 	if err != nil {
-		panic(err) // four numbers
+		panic(err) // five numbers
 	}
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Args = append([]string{shimName, string(spec), program}, args...)
@@ -42,11 +43,14 @@ func shim(spec, program string, args []string) {
 		fmt.Fprintf(os.Stderr, "[fatal] confining ffmpeg: %v\n", err)
 		os.Exit(shimFailed)
 	}
-	var l limits
+	var l confinement
 	if err := json.Unmarshal([]byte(spec), &l); err != nil {
 		fail(err)
 	}
-	// no_new_privs, Landlock and seccomp hold for one thread, and what calls
+	if err := closeOthers(3 + l.Files); err != nil {
+		fail(err)
+	}
+	// no_new_privs, capabilities, Landlock and seccomp hold for one thread, and what calls
 	// execve is what lives on.
 	runtime.LockOSThread()
 	var c Confinement
@@ -57,7 +61,7 @@ func shim(spec, program string, args []string) {
 		}
 		c.Active = append(c.Active, mechanism)
 	}
-	if err := setRlimits(l); err != nil {
+	if err := setRlimits(l.limits); err != nil {
 		fail(err)
 	}
 	note("rlimits", nil)
@@ -65,7 +69,10 @@ func shim(spec, program string, args []string) {
 		fail(fmt.Errorf("no_new_privs: %w", err))
 	}
 	note("no_new_privs", nil)
-	note("not dumpable", unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
+	if err := dropCapabilities(); err != nil {
+		fail(err)
+	}
+	note("no capabilities", nil)
 	network, err := restrictFiles(program)
 	note("Landlock files", err)
 	note("Landlock network", network)
@@ -83,6 +90,33 @@ func shim(spec, program string, args []string) {
 		fail(err)
 	}
 	fail(fmt.Errorf("%s: %w", program, syscall.Exec(program, argv, []string{})))
+}
+
+// closeOthers keeps the descriptors from first on from the program. Go's own are
+// closed by execve in any case; those that a C library opened (a GPU's driver,
+// onnxruntime) may not be.
+func closeOthers(first int) error {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("closing other files: %w", err)
+	}
+	for _, entry := range open {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd >= first {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
+
+// dropCapabilities leaves a root that owns root's files and is no more: with
+// no_new_privs, execve does not give back what was dropped. Otherwise it could
+// raise its limits again.
+func dropCapabilities() error {
+	none := [2]unix.CapUserData{}
+	if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
+		return fmt.Errorf("dropping capabilities: %w", err)
+	}
+	return nil
 }
 
 func setRlimits(l limits) error {

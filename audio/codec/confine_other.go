@@ -11,7 +11,7 @@ import (
 
 // Outside Linux there is nothing to confine a child with: it runs as it is, and
 // Confine says so.
-func shimCommand(ctx context.Context, program string, l limits, args []string) *exec.Cmd {
+func shimCommand(ctx context.Context, program string, _ confinement, args []string) *exec.Cmd {
 	if program == shimProbe {
 		return exec.CommandContext(ctx, "echo", `{"missing":["confinement needs Linux"]}`)
 	}

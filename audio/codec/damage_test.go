@@ -246,44 +246,6 @@ func FuzzSniff(f *testing.F) {
 	})
 }
 
-func FuzzWAV(f *testing.F) {
-	header := []byte("RIFF\xff\xff\xff\xffWAVEodd \x01\x00\x00\x00x\x00fmt \x10\x00\x00\x00\x01\x00\x02\x00\x44\xac\x00\x00\x10\xb1\x02\x00\x04\x00\x10\x00data\x08\x00\x00\x00")
-	f.Add(append(header, 1, 2, 3, 4, 5, 6, 7, 8))
-	f.Add(binary.LittleEndian.AppendUint16(header[:20], 0xfffe))
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, b []byte) {
-		path := filepath.Join(dir, "a.wav")
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		file, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		s, err := openWAV(file)
-		if err != nil {
-			return
-		}
-		_, channels := s.shape()
-		dst := make([]float32, 1024*channels)
-		for total := 0; ; {
-			n, err := s.next(t.Context(), dst)
-			if err != nil {
-				return
-			}
-			if total += n; n%channels != 0 || n == 0 || total > 8*len(b) {
-				t.Fatalf("%d samples of %d channels, %d in all from %d bytes", n, channels, total, len(b))
-			}
-			for _, x := range dst[:n] {
-				if !(x >= -8 && x <= 8) {
-					t.Fatalf("a sample of %v", x)
-				}
-			}
-		}
-	})
-}
-
 func FuzzMessages(f *testing.F) {
 	f.Add([]byte("[mp3float @ 0x1] [warning] Header missing\n    Last message repeated 12 times\n"), 7)
 	f.Fuzz(func(t *testing.T, b []byte, chunk int) {

@@ -108,10 +108,9 @@ func runEncoder(ctx context.Context, ffmpeg string, sound []byte, rate, channels
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	log := newMessages()
-	cmd := confined(ctx, ffmpeg, encodeLimits(sound), encodeArguments(rate, channels, r))
+	cmd := confined(ctx, ffmpeg, encodeLimits(sound), encodeArguments(rate, channels, r), file)
 	cmd.Stdin = bytes.NewReader(sound)
 	cmd.Stderr = log
-	cmd.ExtraFiles = []*os.File{file}
 	err = cmd.Run()
 	if closing := file.Close(); err == nil && closing != nil {
 		err = closing

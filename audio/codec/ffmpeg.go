@@ -127,8 +127,7 @@ func openFFmpeg(ctx context.Context, ffmpeg, path string, format Format, start i
 		return nil, fmt.Errorf("codec: opening the audio: %w", err)
 	}
 	s := &ffmpegSource{file: file, format: format, log: newMessages(), limits: decodeLimits(size)}
-	s.cmd = confined(ctx, ffmpeg, s.limits, decodeArguments(format))
-	s.cmd.ExtraFiles = []*os.File{file}
+	s.cmd = confined(ctx, ffmpeg, s.limits, decodeArguments(format), file)
 	s.cmd.Stderr = s.log
 	if s.pipe, err = s.cmd.StdoutPipe(); err != nil {
 		file.Close()
@@ -144,6 +143,9 @@ func openFFmpeg(ctx context.Context, ffmpeg, path string, format Format, start i
 	growPipe(s.pipe)
 	s.out = bufio.NewReaderSize(s.pipe, 4096)
 	enc, _, err := readWAVHeader(s.out)
+	if err == nil && (!enc.float || enc.bytes != 4) {
+		err = errors.New("its samples are not what it was asked for")
+	}
 	if err != nil {
 		s.finish(ctx)
 		if s.over == nil || errors.Is(s.over, io.EOF) {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
+	"slices"
 
 	"github.com/earshot-fm/earshot/audio"
 	"github.com/mewkiz/flac"
@@ -25,10 +27,11 @@ type flacSource struct {
 	at      int // samples of each channel already given
 	frames  int64
 	damaged error
+	wild    int64 // samples that are no level of sound: of a frame deeper than the stream
 }
 
 func openFLAC(file *os.File) (source, error) {
-	stream, err := flac.New(bufio.NewReaderSize(file, 1<<16))
+	stream, err := newFLAC(bufio.NewReaderSize(file, 1<<16))
 	if err != nil {
 		return nil, rejectUndecodable("flac", err)
 	}
@@ -41,6 +44,18 @@ func openFLAC(file *os.File) (source, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// newFLAC keeps a panic of the library from ending the process.
+func newFLAC(r io.Reader) (stream *flac.Stream, err error) {
+	defer recovered(&err)
+	return flac.New(r)
+}
+
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("damaged: %v", p)
+	}
 }
 
 func rejectUndecodable(format string, err error) error {
@@ -61,7 +76,9 @@ func (s *flacSource) next(_ context.Context, dst []float32) (int, error) {
 		count := min((len(dst)-n)/s.chans, len(sub[0].Samples)-s.at)
 		for c := range s.chans {
 			for i, x := range sub[c].Samples[s.at : s.at+count] {
-				dst[n+i*s.chans+c] = float32(x) * s.scale
+				level, wild := sampleLevel(math.Float32bits(float32(x) * s.scale))
+				dst[n+i*s.chans+c] = level
+				s.wild += int64(wild)
 			}
 		}
 		s.at += count
@@ -91,6 +108,9 @@ func (s *flacSource) parse() bool {
 		case len(f.Subframes) != s.chans:
 			s.damaged = fmt.Errorf("a frame of %d channels in a file of %d", len(f.Subframes), s.chans)
 			return false
+		case slices.ContainsFunc(f.Subframes, func(sub *frame.Subframe) bool { return len(sub.Samples) != len(f.Subframes[0].Samples) }):
+			s.damaged = errors.New("a frame with channels of different lengths")
+			return false
 		case len(f.Subframes[0].Samples) == 0:
 			continue
 		}
@@ -102,23 +122,20 @@ func (s *flacSource) parse() bool {
 // parseSafely keeps a panic of the library on damaged bits from ending the
 // process.
 func (s *flacSource) parseSafely() (f *frame.Frame, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("damaged frame: %v", p)
-		}
-	}()
+	defer recovered(&err)
 	return s.stream.ParseNext()
 }
 
 func (s *flacSource) warnings() []Warning {
 	total := s.stream.Info.NSamples
+	wild := wildWarnings(s.wild)
 	switch {
 	case s.damaged != nil:
-		return []Warning{{Code: "flac-" + DamagedFrames, Detail: fmt.Sprintf("after %d of %d samples: %v", s.frames, total, s.damaged)}}
+		return append(wild, Warning{Code: "flac-" + DamagedFrames, Detail: fmt.Sprintf("after %d of %d samples: %v", s.frames, total, s.damaged)})
 	case total > 0 && uint64(s.frames) < total:
-		return []Warning{{Code: Truncated, Detail: fmt.Sprintf("%d of %d samples are there", s.frames, total)}}
+		return append(wild, Warning{Code: Truncated, Detail: fmt.Sprintf("%d of %d samples are there", s.frames, total)})
 	}
-	return nil
+	return wild
 }
 
 func (s *flacSource) close() { s.file.Close() }

@@ -8,8 +8,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == escapeArgument {
-		tryToEscape()
+	if len(os.Args) == 3 && os.Args[1] == escapeArgument {
+		tryToEscape(os.Args[2])
 	}
 	goleak.VerifyTestMain(m)
 }

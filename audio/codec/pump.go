@@ -18,6 +18,11 @@ const chunkFrames = 16384
 // chunksAhead is how far the decode may run ahead of the slower of its readers.
 const chunksAhead = 8
 
+// mostSamples bounds the work on one file, whatever it claims: a day of two
+// channels at 96 kHz. A constant FLAC frame of a few bytes is 65,536 samples of
+// eight channels, at any rate.
+const mostSamples = 24 * 60 * 60 * 192_000
+
 // chunk is shared by the readers of one decode; the last to let go frees it.
 type chunk struct {
 	samples []float32
@@ -86,6 +91,9 @@ func (d *Decoder) pump(ctx context.Context, src source, tape *audio.Tape, r *Res
 			frames += int64(c.n / r.Channels)
 			if frames > limit {
 				return frames, &audio.Rejection{Code: TooLong, Detail: fmt.Sprintf("the audio is longer than %v", d.maxDuration)}
+			}
+			if frames*int64(r.Channels) > mostSamples {
+				return frames, &audio.Rejection{Code: TooCostly, Detail: fmt.Sprintf("the audio has more samples (%d channels at %d Hz) than a day of stereo at 96 kHz", r.Channels, r.SampleRate)}
 			}
 			c.holders.Store(int32(len(inputs)))
 			for _, in := range inputs {

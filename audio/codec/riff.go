@@ -18,6 +18,10 @@ type wavEncoding struct {
 	float          bool
 }
 
+// mostChunks may come before the samples: empty ones alone could be hundreds of
+// millions.
+const mostChunks = 10_000
+
 // readWAVHeader reads a RIFF WAVE stream up to its samples, and says how many
 // bytes of them the header promises (math.MaxInt64 when it does not know: a
 // stream's header is written before its length is known). It needs no seeking,
@@ -33,7 +37,10 @@ func readWAVHeader(r *bufio.Reader) (wavEncoding, int64, error) {
 		return enc, 0, &audio.Rejection{Code: NotAudio, Detail: "no RIFF WAVE header"}
 	}
 	known := false
-	for {
+	for chunks := 0; ; chunks++ {
+		if chunks > mostChunks {
+			return enc, 0, &audio.Rejection{Code: Undecodable, Detail: fmt.Sprintf("wav: no samples among %d chunks", chunks)}
+		}
 		if _, err := io.ReadFull(r, head[:8]); err != nil {
 			return enc, 0, wavCut(err)
 		}

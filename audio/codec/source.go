@@ -150,11 +150,24 @@ type mp3Source struct {
 }
 
 func openMP3(file *os.File) (source, error) {
-	dec, err := mp3.NewDecoder(file)
+	dec, err := newMP3(file)
 	if err != nil {
 		return nil, rejectUndecodable("mp3", err)
 	}
 	return &mp3Source{file: file, dec: dec}, nil
+}
+
+// newMP3 begins where file stands, behind its tags: go-mp3 rewinds what can
+// seek, and holds in memory the tag that it finds, whatever size that claims.
+func newMP3(file *os.File) (dec *mp3.Decoder, err error) {
+	defer recovered(&err)
+	return mp3.NewDecoder(bufio.NewReaderSize(file, 1<<16))
+}
+
+// read is the decoder's Read without its panics.
+func (s *mp3Source) read(b []byte) (n int, err error) {
+	defer recovered(&err)
+	return io.ReadFull(s.dec, b)
 }
 
 // go-mp3 always gives stereo.
@@ -168,7 +181,7 @@ func (s *mp3Source) next(_ context.Context, dst []float32) (int, error) {
 	if cap(s.bytes) < want {
 		s.bytes = make([]byte, want)
 	}
-	n, err := io.ReadFull(s.dec, s.bytes[:want])
+	n, err := s.read(s.bytes[:want])
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		if !s.heard && n < 4 {
 			return 0, rejectUndecodable("mp3", err)

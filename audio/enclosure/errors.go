@@ -45,6 +45,37 @@ func (e *TransientError) Error() string {
 
 func (e *TransientError) Unwrap() error { return e.Err }
 
+// redacted is redact of an address; what is no URL is not shown at all.
+func redacted(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "(a malformed URL)"
+	}
+	return redact(u)
+}
+
+// redact shows a URL without what may be secret in it: of a private feed, user,
+// password, query and path alike.
+func redact(u *url.URL) string {
+	var shown string
+	switch {
+	case u.Host != "":
+		shown = u.Scheme + "://" + u.Host
+	case u.Scheme != "":
+		shown = u.Scheme + ":"
+	}
+	if u.Path == "" && u.Opaque == "" {
+		return shown
+	}
+	if u.Path == "/" {
+		return shown + "/"
+	}
+	if u.Host != "" {
+		shown += "/"
+	}
+	return shown + "…"
+}
+
 // bare takes the URL that net/http puts around its errors off again, since it
 // may carry secrets.
 func bare(err error) error {

@@ -4,23 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/earshot-fm/earshot/audio"
-	"github.com/earshot-fm/earshot/dag/episode"
 )
 
 // Options bound what a Fetcher does. A zero value stands for the default named.
 type Options struct {
 	MaxBytes     int64         // of one enclosure; 2 GiB
 	Timeout      time.Duration // for one enclosure, all attempts together; 30 min
-	IdleTimeout  time.Duration // without a byte; 30 s
+	IdleTimeout  time.Duration // in which less than 16 KiB came; 30 s
 	MaxRedirects int           // 10; podcasts go through chains of trackers
 	Attempts     int           // for a transfer that breaks; 4
 	// AllowPrivate lists addresses that are not public and may be asked all the
@@ -90,7 +91,7 @@ func New(o Options) *Fetcher {
 		MaxIdleConnsPerHost:    2,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
-	f.client = &http.Client{Transport: f.transport, CheckRedirect: f.checkRedirect}
+	f.client = &http.Client{Transport: redirects{f.transport}, CheckRedirect: f.checkRedirect}
 	return f
 }
 
@@ -117,7 +118,7 @@ func (f *Fetcher) Fetch(ctx context.Context, rawURL, path string) (File, error) 
 	if err != nil {
 		return File{}, err
 	}
-	deadline := &TransientError{Detail: fmt.Sprintf("enclosure: %s took longer than %v", episode.RedactURL(u), f.o.Timeout), Err: context.DeadlineExceeded}
+	deadline := &TransientError{Detail: fmt.Sprintf("enclosure: %s took longer than %v", redact(u), f.o.Timeout), Err: context.DeadlineExceeded}
 	ctx, cancel := context.WithTimeoutCause(ctx, f.o.Timeout, deadline)
 	defer cancel()
 	t, err := newTransfer(path)
@@ -140,7 +141,7 @@ func (f *Fetcher) Fetch(ctx context.Context, rawURL, path string) (File, error) 
 			return File{}, err
 		}
 		if attempt == f.o.Attempts {
-			return File{}, &TransientError{Detail: fmt.Sprintf("enclosure: %s: the transfer broke %d times", episode.RedactURL(u), attempt), Err: broken.err}
+			return File{}, &TransientError{Detail: fmt.Sprintf("enclosure: %s: the transfer broke %d times", redact(u), attempt), Err: broken.err}
 		}
 		if err := wait(ctx, f.o.Backoff(attempt+1)); err != nil {
 			return File{}, err
@@ -165,11 +166,31 @@ func checkURL(raw string) (*url.URL, error) {
 	case err != nil:
 		return nil, &audio.Rejection{Code: BadURL, Detail: "enclosure: the URL is malformed"}
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, &audio.Rejection{Code: BadURL, Detail: fmt.Sprintf("enclosure: the URL's scheme is %q; http and https are possible", u.Scheme)}
+		return nil, &audio.Rejection{Code: BadURL, Detail: fmt.Sprintf("enclosure: the URL's scheme is %.20q; http and https are possible", u.Scheme)}
 	case u.Hostname() == "":
 		return nil, &audio.Rejection{Code: BadURL, Detail: "enclosure: the URL names no host"}
 	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || port == 0) {
+		return nil, &audio.Rejection{Code: BadURL, Detail: fmt.Sprintf("enclosure: %s has no port that there is", redact(u))}
+	}
 	return u, nil
+}
+
+// redirects looks at an answer that leads elsewhere before net/http does, which
+// waits for its body, and shows its address in an error.
+type redirects struct{ transport *http.Transport }
+
+func (r redirects) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := r.transport.RoundTrip(req)
+	if err != nil || resp.StatusCode < 300 || resp.StatusCode > 399 || resp.Header.Get("Location") == "" {
+		return resp, err
+	}
+	_ = resp.Body.Close()
+	if _, err := resp.Location(); err != nil {
+		return nil, &audio.Rejection{Code: BadURL, Detail: "enclosure: " + redact(req.URL) + " leads to a URL that is malformed"}
+	}
+	resp.Body, resp.ContentLength = http.NoBody, 0
+	return resp, nil
 }
 
 func (f *Fetcher) checkRedirect(req *http.Request, via []*http.Request) error {
@@ -188,24 +209,28 @@ func (f *Fetcher) checkRedirect(req *http.Request, via []*http.Request) error {
 // taken; it is neither copied nor removed. where is a path or a file:// URL.
 func (f *Fetcher) Local(ctx context.Context, where string) (File, error) {
 	path := where
-	if rest, ok := strings.CutPrefix(where, "file://"); ok {
+	if strings.HasPrefix(where, "file://") {
 		u, err := url.Parse(where)
 		if err != nil || (u.Host != "" && u.Host != "localhost") {
-			return File{}, &audio.Rejection{Code: BadURL, Detail: "enclosure: file://" + rest + " names no file of this machine"}
+			return File{}, &audio.Rejection{Code: BadURL, Detail: "enclosure: " + redacted(where) + " names no file of this machine"}
 		}
 		path = u.Path
+	}
+	stat, err := os.Stat(path) // before it is opened: opening a pipe waits for its writer
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && !stat.Mode().IsRegular():
+		return File{}, &audio.Rejection{Code: BadURL, Detail: "enclosure: " + path + " is no file"}
+	case err != nil:
+		return File{}, fmt.Errorf("enclosure: %w", err)
 	}
 	in, err := os.Open(path)
 	if err != nil {
 		return File{}, fmt.Errorf("enclosure: %w", err)
 	}
 	defer in.Close()
-	stat, err := in.Stat()
-	switch {
+	switch stat, err = in.Stat(); {
 	case err != nil:
 		return File{}, fmt.Errorf("enclosure: %w", err)
-	case !stat.Mode().IsRegular():
-		return File{}, fmt.Errorf("enclosure: %s is not a file", path)
 	case stat.Size() > f.o.MaxBytes:
 		return File{}, tooLarge(path, f.o.MaxBytes)
 	}

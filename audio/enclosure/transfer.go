@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/earshot-fm/earshot/audio"
-	"github.com/earshot-fm/earshot/dag/episode"
 )
 
 // transfer is one enclosure on its way to disk, over as many attempts as it
@@ -93,7 +92,7 @@ type brokenError struct{ err error }
 func (e *brokenError) Error() string { return e.err.Error() }
 func (e *brokenError) Unwrap() error { return e.err }
 
-var errIdle = errors.New("the server sent nothing for too long")
+var errIdle = errors.New("the server sent too little for too long")
 
 // attempt asks for u, for its rest where a strong ETag vouches for what is here
 // already, and writes what comes.
@@ -121,10 +120,10 @@ func (f *Fetcher) attempt(ctx context.Context, u *url.URL, t *transfer) error {
 		if errors.As(err, &rejected) {
 			return rejected
 		}
-		return &brokenError{fmt.Errorf("asking %s: %w", episode.RedactURL(u), bare(err))}
+		return &brokenError{fmt.Errorf("asking %s: %w", redact(u), bare(err))}
 	}
 	defer resp.Body.Close()
-	at := episode.RedactURL(resp.Request.URL)
+	at := redact(resp.Request.URL)
 	switch {
 	case resp.StatusCode == http.StatusPartialContent && resuming:
 		if !continues(resp, t) {
@@ -185,11 +184,16 @@ func continues(resp *http.Response, t *transfer) bool {
 	return err == nil && n == 2 && first == t.written && resp.Header.Get("ETag") == t.etag
 }
 
-// watched calls late when no read ends for a while.
+// leastProgress, in bytes, is what counts as a sign of life: a byte now and then
+// would hold a slot for as long as an enclosure may take.
+const leastProgress = 16 << 10
+
+// watched calls late when less than leastProgress has been read for a while.
 type watched struct {
 	r     io.Reader
 	idle  time.Duration
 	timer *time.Timer
+	since int // bytes, since the timer was set
 }
 
 func newWatched(r io.Reader, idle time.Duration, late func()) *watched {
@@ -198,7 +202,8 @@ func newWatched(r io.Reader, idle time.Duration, late func()) *watched {
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
-	if n > 0 {
+	if w.since += n; w.since >= leastProgress {
+		w.since = 0
 		w.timer.Reset(w.idle)
 	}
 	return n, err

@@ -98,7 +98,7 @@ func (a *app) listLetters() *cobra.Command {
 				}
 				n++
 				if a.format == "json" {
-					return workers.Keep, a.jsonLine(l)
+					return workers.Keep, a.jsonLine(presentable(l))
 				}
 				_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", l.ID, l.Filed.Local().Format(time.DateTime), l.Node, l.Reason, l.Attempts, clip(l.Event.Title, 40))
 				return workers.Keep, err
@@ -127,7 +127,7 @@ func (a *app) showLetters() *cobra.Command {
 					return workers.Keep, nil
 				}
 				found = true
-				return workers.Keep, a.json(l)
+				return workers.Keep, a.json(presentable(l))
 			})
 			if err == nil && !found {
 				err = fmt.Errorf("deadletters show: no letter %s; 'earshot deadletters list' lists them", ids[0])
@@ -182,6 +182,16 @@ func (a *app) settleLetters(name, short string, fate workers.Fate) *cobra.Comman
 	c.Flags().BoolVar(&all, "all", false, "all letters there are")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say which")
 	return c
+}
+
+// presentable is a letter without the addresses of a private feed.
+func presentable(l workers.DeadLetter) workers.DeadLetter {
+	if !l.Event.Private {
+		return l
+	}
+	l.Event.Enclosure.URL = l.Event.ShownEnclosure()
+	l.Event.Transcripts, l.Event.Chapters, l.Raw = nil, nil, nil
+	return l
 }
 
 // sift passes over the dead letters of the configured queue.

@@ -32,7 +32,7 @@ type fetching struct {
 func (f fetching) Fetch(ctx context.Context, address, path string, progress func(done, total int64)) error {
 	if u, err := url.Parse(address); err == nil && u.Scheme == "file" {
 		if !f.localFiles {
-			return dag.Reject("bad-url", fmt.Errorf("%s: local files are not taken from events, unless fetch.local_files is set (stream --local-files)", address))
+			return dag.Reject("bad-url", fmt.Errorf("%s: local files are not taken from events, unless fetch.local_files is set (stream --local-files)", episode.Redact(address)))
 		}
 		file, err := f.fetcher.Local(ctx, u.Path)
 		if err != nil {
@@ -148,7 +148,7 @@ var contentTypes = map[string]string{"ogg": "audio/ogg", "m4a": "audio/mp4"}
 
 func (p publishing) Publish(ctx context.Context, pub enrich.Publication) (bool, error) {
 	r := pub.Record
-	m := origin.Manifest{ID: r.Episode.ID, Version: r.Episode.Version(), Podcast: r.Episode.Podcast, Title: r.Episode.Title, Preview: r.Preview}
+	m := origin.Manifest{ID: r.Episode.ID, Version: r.Episode.Version(), Podcast: r.Episode.Podcast, Title: r.Episode.Title, Explicit: r.Episode.Explicit, Preview: r.Preview}
 	if r.Language != nil {
 		m.Language = r.Language.Code
 	}

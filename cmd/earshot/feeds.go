@@ -35,7 +35,7 @@ func (s *streamer) poll(ctx context.Context, feeds []string, once bool, aside fu
 	}
 	var leader lead.Leader = lead.NewFile(filepath.Join(s.state, "poller.lock"), 0)
 	if c.Feeds.Leader.Lease != "" {
-		if leader, err = lease.InCluster(lease.Options{Namespace: c.Feeds.Leader.Namespace, Name: c.Feeds.Leader.Lease, Log: s.log}); err != nil {
+		if leader, err = lease.Connect(lease.Options{Namespace: c.Feeds.Leader.Namespace, Name: c.Feeds.Leader.Lease, Log: s.log}); err != nil {
 			return exit(exitUsage, fmt.Errorf("config: feeds.leader: %w", err))
 		}
 	}
@@ -50,7 +50,14 @@ func (s *streamer) poller(sources []feed.Source) (*feed.Poller, error) {
 		allowed = append(allowed, netip.MustParsePrefix(p)) // checked with the configuration
 	}
 	dialer := &net.Dialer{Timeout: 15 * time.Second, Control: enclosure.Guard(allowed)}
-	client := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: true}}
+	client := &http.Client{Transport: &http.Transport{
+		DialContext:            dialer.DialContext, // and no proxy, which the guard would not see through
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    15 * time.Second,
+		ResponseHeaderTimeout:  30 * time.Second,
+		IdleConnTimeout:        time.Minute,
+		MaxResponseHeaderBytes: 64 << 10,
+	}}
 	s.pipeline.closers.add(func(context.Context) error { client.CloseIdleConnections(); return nil })
 	m := s.pipeline.messaging
 	return feed.New(sources, client, m.cursorsIn(s.pipeline.sinks), m.Publish, feed.Options{

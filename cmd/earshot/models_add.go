@@ -295,7 +295,7 @@ func fileSum(file string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// shown is an address without what may be secret in it.
+// shown is an address without what may be secret in it. A model's path is not.
 func shown(from string) string {
 	if strings.Contains(from, "://") {
 		return episode.Redact(from)

@@ -306,7 +306,7 @@ func openScratch(dir string) (string, error) {
 		}
 	}
 	own := filepath.Join(dir, strconv.Itoa(os.Getpid()))
-	if err := os.MkdirAll(own, 0o755); err != nil {
+	if err := os.MkdirAll(own, 0o700); err != nil {
 		return "", fmt.Errorf("scratch folder: %w", err)
 	}
 	return own, nil

@@ -100,9 +100,9 @@ func (p *progress) wait() {
 
 // clip shortens s to at most n characters.
 func clip(s string, n int) string {
-	r := []rune(s)
+	r := []rune(printable(s))
 	if len(r) <= n {
-		return s
+		return string(r)
 	}
 	return string(r[:n-1]) + "…"
 }

@@ -95,9 +95,9 @@ func printPage(w io.Writer, page index.Page, likeness bool) {
 		if likeness {
 			fmt.Fprintf(w, "%5.2f  ", h.Score)
 		}
-		fmt.Fprintf(w, "%s  (%s, %s)  %s\n", h.Title, h.Language, minutes(h.Duration), h.ID)
+		fmt.Fprintf(w, "%s  (%s, %s)  %s\n", printable(h.Title), h.Language, minutes(h.Duration), h.ID)
 		for _, m := range h.Moments {
-			fmt.Fprintf(w, "    %s  %s\n", minutes(m.Start), m.Text)
+			fmt.Fprintf(w, "    %s  %s\n", minutes(m.Start), printable(m.Text))
 		}
 	}
 	fmt.Fprintf(w, "%d %s", page.Total, plural(page.Total, "episode"))
@@ -110,7 +110,7 @@ func printPage(w io.Writer, page index.Page, likeness bool) {
 		}
 		fmt.Fprintf(w, "; %s:", f.name)
 		for _, v := range f.values[:min(6, len(f.values))] {
-			fmt.Fprintf(w, " %s %d", v.Value, v.Count)
+			fmt.Fprintf(w, " %s %d", printable(v.Value), v.Count)
 		}
 	}
 	fmt.Fprintln(w)

@@ -144,12 +144,19 @@ type akamaiConfig struct {
 	API          string   `yaml:"api"`     // empty: the host
 }
 
-// purgers are the CDNs in front of the origin.
-func (c *config) purgers(ctx context.Context) (all []origin.Purger, err error) {
+// purger is an open driver.
+type purger interface {
+	origin.Purger
+	Close()
+}
+
+// purgers are the CDNs in front of the origin. The caller closes them.
+func (c *config) purgers(ctx context.Context) (all []purger, err error) {
 	var errs []error
-	add := func(field string, i int, p origin.Purger, err error) {
+	add := func(field string, i int, p purger, err error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("config: cdn.%s[%d]: %w", field, i, err))
+			return
 		}
 		all = append(all, p)
 	}

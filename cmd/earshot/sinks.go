@@ -62,11 +62,16 @@ func (c *config) openSinks(ctx context.Context, l layout, registry prometheus.Re
 	}
 	s.closers.add(func(context.Context) error { return published.Close() })
 	purgers, err := c.purgers(ctx)
+	var told []origin.Purger
+	for _, p := range purgers {
+		told = append(told, p)
+		s.closers.add(func(context.Context) error { p.Close(); return nil })
+	}
 	if err != nil {
 		return nil, err
 	}
 	s.origin = origin.New(published, origin.Options{
-		ManifestMaxAge: c.CDN.ManifestMaxAge, ManifestStale: c.CDN.ManifestStale, Purgers: purgers, Registerer: registry, Now: c.clock(),
+		ManifestMaxAge: c.CDN.ManifestMaxAge, ManifestStale: c.CDN.ManifestStale, Purgers: told, Registerer: registry, Now: c.clock(),
 	})
 	x, err := c.openIndex(ctx, l)
 	if err != nil {

@@ -151,7 +151,10 @@ func (c *config) serviceInspections(create bool) (all []inspection) {
 	}
 	if len(c.CDN.CloudFront)+len(c.CDN.Fastly)+len(c.CDN.Akamai) > 0 {
 		all = append(all, inspection{"CDNs", func(ctx context.Context) ([]string, error) {
-			_, err := c.purgers(ctx)
+			purgers, err := c.purgers(ctx)
+			for _, p := range purgers {
+				p.Close()
+			}
 			return []string{"credentials were read; nothing was purged"}, err
 		}})
 	}

@@ -72,6 +72,11 @@ these where both fit.`,
 			signal.Reset(syscall.SIGHUP) // as listen does, after CUDA was set up
 			signal.Notify(reload, syscall.SIGHUP)
 			h, log := p.health(), a.log()
+			if confinement, err := p.decoder.Confine(ctx); err != nil {
+				return err
+			} else if len(confinement.Missing) > 0 {
+				log.Warn("this kernel confines ffmpeg less than others would", "missing", confinement.Missing)
+			}
 			p.serveSocket(state, h, log)
 			if cfg.Operator.Listen = cmp.Or(operator, cfg.Operator.Listen); cfg.Operator.Listen != "" {
 				l, err := net.Listen("tcp", cfg.Operator.Listen)
@@ -285,5 +290,5 @@ func (s *streamer) verdict(d workers.Delivery, v workers.Verdict, took time.Dura
 		_ = s.app.jsonLine(line) // a closed pipe is no reason to stop working
 		return
 	}
-	fmt.Fprintf(s.app.out, "%s  %s  %v (%.1fs)\n", d.Event.ID, d.Event.Title, v, took.Seconds())
+	fmt.Fprintf(s.app.out, "%s  %s  %v (%.1fs)\n", d.Event.ID, printable(d.Event.Title), printable(v.String()), took.Seconds())
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Unnamed is the kind of an artifact that no ledger document names: of a run
-// that is not the last, or has not ended.
+// that has not ended.
 const Unnamed = ""
 
 // Expiry says which bytes are past their time.

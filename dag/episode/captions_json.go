@@ -1,7 +1,9 @@
 package episode
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"regexp"
 	"slices"
@@ -22,7 +24,7 @@ func jsonCues(doc string) ([]cue, error) {
 		Speaker   jsonText `json:"speaker"`
 	}
 	var whole struct {
-		Segments []entry `json:"segments"`
+		Segments shortList[entry] `json:"segments"`
 	}
 	var err error
 	if doc[0] == '[' {
@@ -35,7 +37,10 @@ func jsonCues(doc string) ([]cue, error) {
 	}
 	cues := make([]cue, 0, len(whole.Segments))
 	for _, e := range whole.Segments {
-		c := cue{text: plain(markup.ReplaceAllString(string(e.Body)+" "+string(e.Text), "")), speaker: string(e.Speaker)}
+		c := cue{speaker: string(e.Speaker)}
+		if e.Body != "" || e.Text != "" {
+			c.text = plain(markup.ReplaceAllString(string(e.Body)+" "+string(e.Text), ""))
+		}
 		// NaN, of a time that is none, prevails.
 		c.Start = Seconds(max(e.StartTime.seconds, e.Start.seconds))
 		c.End = Seconds(max(e.EndTime.seconds, e.End.seconds))
@@ -43,6 +48,34 @@ func jsonCues(doc string) ([]cue, error) {
 	}
 	endAtNext(cues)
 	return cues, nil
+}
+
+// mostEntries bounds a list of what may be cues, empty ones among them.
+const mostEntries = 4 * maxCues
+
+// shortList reads a JSON list and refuses one of more than mostEntries before it
+// takes the memory: two characters of a document are an entry.
+type shortList[T any] []T
+
+func (l *shortList[T]) UnmarshalJSON(b []byte) error {
+	if b[0] != '[' {
+		return json.Unmarshal(b, (*[]T)(l)) // null, or what no list is
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	if _, err := d.Token(); err != nil {
+		return err
+	}
+	for d.More() {
+		if len(*l) == mostEntries {
+			return fmt.Errorf("more than %d entries", mostEntries)
+		}
+		var e T
+		if err := d.Decode(&e); err != nil {
+			return err
+		}
+		*l = append(*l, e)
+	}
+	return nil
 }
 
 // endAtNext has cues that do not say when they end do so where the next begins.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -159,6 +160,32 @@ func TestChaptersAreRead(t *testing.T) {
 	for _, doc := range []string{"", "[]", `{"chapters":[]}`, `{"chapters":[{"startTime":"x","title":"y"}]}`} {
 		if got, err := ReadChapters([]byte(doc)); !errors.Is(err, ErrNoChapters) {
 			t.Errorf("%q: %v", doc, got)
+		}
+	}
+}
+
+// A document takes memory in proportion to what people write, not to its bytes.
+func TestDocumentsOfNothingTakeNoMemory(t *testing.T) {
+	const size, most = 8 << 20, 400 << 20 // bytes
+	full := func(start, piece string) []byte {
+		return []byte(start + strings.Repeat(piece, (size-len(start))/len(piece)))
+	}
+	for name, doc := range map[string][]byte{
+		"empty segments": append(full(`{"segments":[{}`, ",{}"), "]}"...),
+		"empty chapters": append(full(`{"chapters":[{}`, ",{}"), "]}"...),
+		"deep lists":     full("", "["),
+		"deep objects":   full("", `{"segments":`),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, captions := ReadCaptions(doc)
+		_, chapters := ReadChapters(doc)
+		runtime.ReadMemStats(&after)
+		if !errors.Is(captions, ErrNoCaptions) || !errors.Is(chapters, ErrNoChapters) {
+			t.Errorf("%s: %v, %v", name, captions, chapters)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > most {
+			t.Errorf("%s: %d MiB were allocated for one of %d MiB", name, took>>20, size>>20)
 		}
 	}
 }

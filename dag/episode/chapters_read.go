@@ -22,12 +22,13 @@ const (
 // 1.2. Chapters are in order, each with a title; those that the publisher
 // leaves out of the table of contents ("toc": false) are left out here too.
 func ReadChapters(doc []byte) ([]Chapter, error) {
+	type chapter struct {
+		StartTime jsonTime `json:"startTime"`
+		Title     jsonText `json:"title"`
+		TOC       jsonText `json:"toc"`
+	}
 	var d struct {
-		Chapters []struct {
-			StartTime jsonTime `json:"startTime"`
-			Title     jsonText `json:"title"`
-			TOC       jsonText `json:"toc"`
-		} `json:"chapters"`
+		Chapters shortList[chapter] `json:"chapters"`
 	}
 	if err := json.Unmarshal([]byte(DocumentText(doc)), &d); err != nil {
 		return nil, fmt.Errorf("%w: not Podcasting 2.0 JSON: %w", ErrNoChapters, err)

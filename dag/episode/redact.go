@@ -9,11 +9,6 @@ func Redact(address string) string {
 	if err != nil {
 		return "(a malformed URL)"
 	}
-	return RedactURL(u)
-}
-
-// RedactURL is Redact of a URL that was read already.
-func RedactURL(u *url.URL) string {
 	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
 	return shown.String()
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -86,6 +87,39 @@ func TestAStopLetsCallsFinishAndSendsWatchersAway(t *testing.T) {
 	}
 }
 
+func TestAStopSendsAllWatchersAway(t *testing.T) {
+	r := start(t, Options{PollFirst: time.Millisecond, PollMost: 5 * time.Millisecond})
+	ended := make(chan error)
+	streams := 0
+	for _, protocol := range []int{1, 2} {
+		client := r.http(protocol)
+		for _, option := range []connect.ClientOption{connect.WithClientOptions(), connect.WithProtoJSON(), connect.WithGRPCWeb()} {
+			for range 10 {
+				stream, err := apiv1connect.NewEarshotClient(client, r.url(), option).Watch(t.Context(), &apiv1.WatchRequest{Id: proto.String("x")})
+				if err != nil {
+					t.Fatal(err)
+				}
+				receive(t, stream, state(waiting, nil))
+				streams++
+				go func() {
+					stream.Receive()
+					ended <- errors.Join(stream.Err(), stream.Close())
+				}()
+			}
+		}
+	}
+	stopped := make(chan error)
+	go func() { stopped <- r.stop() }()
+	for range streams {
+		if err := <-ended; connect.CodeOf(err) != connect.CodeUnavailable {
+			t.Errorf("a stream ended with %v", err)
+		}
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWhatOutlastsTheGraceIsCut(t *testing.T) {
 	for _, protocol := range []int{1, 2} {
 		s := slow{make(chan struct{})}
@@ -107,36 +141,32 @@ func TestWhatOutlastsTheGraceIsCut(t *testing.T) {
 	}
 }
 
-// A client that sends nothing more, or takes nothing more, holds no place.
-func TestClientsThatStallAreLetGo(t *testing.T) {
-	r := start(t, Options{Patience: 50 * time.Millisecond})
-	long := version(1, 1)
-	long.Description = strings.Repeat("x", 16<<20)
-	r.index.hold(long, nil)
+// patience is long enough for a machine that is busy: what does come in time
+// must be read.
+const patience = time.Second
 
-	for _, beginning := range []string{"", "POST /earshot.api.v1.Earshot/Submit HTTP/1.1\r\nHost: local", "PRI * HTTP/2.0\r\n\r\nSM"} {
-		conn, err := net.Dial("tcp", r.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(conn, beginning); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadAll(conn); err != nil && !strings.Contains(err.Error(), "reset") {
-			t.Errorf("%q: %v", beginning, err)
-		}
-		conn.Close()
-	}
+const head = "POST /earshot.api.v1.Earshot/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 
-	const head = "POST /earshot.api.v1.Earshot/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+func (r *running) dialRaw(beginning string) net.Conn {
+	r.t.Helper()
 	conn, err := net.Dial("tcp", r.address)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	defer conn.Close()
-	fmt.Fprintf(conn, head, "Submit", 100, `{"event":`)
-	r.log.await(t, "api: call", "method=Submit", "code=unread")
+	r.t.Cleanup(func() { conn.Close() })
+	if _, err := io.WriteString(conn, beginning); err != nil {
+		r.t.Fatal(err)
+	}
+	return conn
+}
 
+func TestClientsThatSendNothingMoreAreLetGo(t *testing.T) {
+	t.Parallel()
+	r := start(t, Options{Patience: patience})
+	var stalled []net.Conn
+	for _, beginning := range []string{"", "POST /earshot.api.v1.Earshot/Submit HTTP/1.1\r\nHost: local", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", fmt.Sprintf(head, "Submit", 100, `{"event":`)} {
+		stalled = append(stalled, r.dialRaw(beginning))
+	}
 	half, rest := io.Pipe()
 	sent := make(chan error)
 	go func() {
@@ -149,17 +179,44 @@ func TestClientsThatStallAreLetGo(t *testing.T) {
 	fmt.Fprint(rest, `{"id":`)
 	r.log.await(t, "api: call", "method=Remove", "code=unread")
 	rest.Close()
-	if err := <-sent; err != nil {
-		t.Log("the client saw", err) // or an answer: both end the call
+	<-sent // a refusal, or the end of the stream: either way the call is over
+	for i, conn := range stalled {
+		if _, err := io.ReadAll(conn); err != nil && !strings.Contains(err.Error(), "reset") {
+			t.Errorf("connection %d: %v", i, err)
+		}
 	}
+	r.log.await(t, "api: call", "method=Submit", "code=unread")
+	if len(r.inbox.events)+len(r.inbox.removals) > 0 {
+		t.Errorf("half a request was taken: %v %v", r.inbox.events, r.inbox.removals)
+	}
+}
 
-	deaf, err := net.Dial("tcp", r.address)
-	if err != nil {
-		t.Fatal(err)
+// The rest of a body that was given up is no request of its own, whatever it
+// says: a proxy may have it from somebody else.
+func TestTheRestOfABodyIsNoRequest(t *testing.T) {
+	t.Parallel()
+	r := start(t, Options{Patience: patience})
+	const event = `{"event":{"id":"x","enclosure":{"url":"https://example.org/a"}}}`
+	rest := fmt.Sprintf(head, "Submit", len(event), event)
+	conn := r.dialRaw(fmt.Sprintf(head, "Submit", 1+len(rest), "{"))
+	r.log.await(t, "api: call", "method=Submit", "code=unread")
+	_, _ = io.WriteString(conn, rest) // the server may have closed by now
+	answer, err := io.ReadAll(conn)
+	if err != nil && !strings.Contains(err.Error(), "reset") {
+		t.Error(err)
 	}
-	defer deaf.Close()
-	fmt.Fprintf(deaf, head, "Get", 10, `{"id":"x"}`)
-	r.log.await(t, "api: call", "method=Get", "remote="+deaf.LocalAddr().String())
+	if n := strings.Count(string(answer), "HTTP/1.1 "); n > 1 || len(r.inbox.events) > 0 {
+		t.Errorf("%d answers, %d episodes taken:\n%s", n, len(r.inbox.events), answer)
+	}
+}
+
+func TestClientsThatTakeNothingMoreAreLetGo(t *testing.T) {
+	t.Parallel()
+	r := start(t, Options{Patience: patience})
+	long := version(1, 1)
+	long.Description = strings.Repeat("x", 16<<20)
+	r.index.hold(long, nil)
+	deaf := r.dialRaw(fmt.Sprintf(head, "Get", 10, `{"id":"x"}`))
 
 	q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url()+apiv1connect.EarshotGetProcedure, strings.NewReader(`{"id":"stream"}`))
 	if err != nil {
@@ -176,31 +233,32 @@ func TestClientsThatStallAreLetGo(t *testing.T) {
 	if n, err := io.Copy(io.Discard, w.Body); err == nil {
 		t.Errorf("all %d bytes came in the end", n)
 	}
-	if len(r.inbox.events) > 0 {
-		t.Errorf("half a request was taken: %v", r.inbox.events)
-	}
+	r.log.await(t, "api: call", "method=Get", "remote="+deaf.LocalAddr().String())
 }
 
 // A stream may last longer than the time that a request may take to come.
 func TestAStreamOutlastsTheTimeForRequests(t *testing.T) {
 	for _, protocol := range []int{1, 2} {
-		r := start(t, Options{Patience: 50 * time.Millisecond, PollFirst: time.Millisecond, PollMost: time.Millisecond, Heartbeat: time.Millisecond, Now: time.Now})
-		stream, err := apiv1connect.NewEarshotClient(r.http(protocol), r.url()).Watch(t.Context(), &apiv1.WatchRequest{Id: proto.String("x")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for began := time.Now(); time.Since(began) < 200*time.Millisecond; {
-			if !stream.Receive() {
-				t.Fatalf("HTTP/%d: it ended: %v", protocol, stream.Err())
+		t.Run(fmt.Sprintf("HTTP/%d", protocol), func(t *testing.T) {
+			t.Parallel()
+			r := start(t, Options{Patience: patience, PollFirst: time.Millisecond, PollMost: 10 * time.Millisecond, Heartbeat: time.Millisecond, Now: time.Now})
+			stream, err := apiv1connect.NewEarshotClient(r.http(protocol), r.url()).Watch(t.Context(), &apiv1.WatchRequest{Id: proto.String("x")})
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		r.index.hold(version(1, 1), nil)
-		for stream.Receive() {
-		}
-		if stream.Err() != nil {
-			t.Error(stream.Err())
-		}
-		stream.Close()
+			for began := time.Now(); time.Since(began) < 2*patience; {
+				if !stream.Receive() {
+					t.Fatalf("it ended: %v", stream.Err())
+				}
+			}
+			r.index.hold(version(1, 1), nil)
+			for stream.Receive() {
+			}
+			if stream.Err() != nil {
+				t.Error(stream.Err())
+			}
+			stream.Close()
+		})
 	}
 }
 

@@ -171,6 +171,25 @@ func pass(t *testing.T, client apiv1connect.EarshotClient, work func()) {
 	}
 }
 
+// What one replica takes, another knows of.
+func TestAnyReplicaAnswers(t *testing.T) {
+	q, x := embedded(t)
+	o := Options{Inbox: q, Index: x, PollFirst: 10 * time.Millisecond}
+	one, other := start(t, o), start(t, o)
+	submitted, err := one.client().Submit(t.Context(), submission("3f6f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := other.watch(t.Context(), &apiv1.WatchRequest{Id: submitted.Id, Revision: submitted.Revision})
+	receive(t, stream, state(waiting, nil))
+	if err := one.stop(); err != nil {
+		t.Fatal(err)
+	}
+	work(t, q, x)
+	receive(t, stream, state(enriched, at(submitted.GetRevision(), 3)))
+	ends(t, stream)
+}
+
 // What curl sends and gets, without a client of ours.
 func TestPlainJSONOverHTTP(t *testing.T) {
 	q, x := embedded(t)

@@ -147,7 +147,7 @@ func (s slow) wait(ctx context.Context) error {
 
 func TestInboxAndIndexHaveATimeLimit(t *testing.T) {
 	s := slow{make(chan struct{}, 10)}
-	r := start(t, Options{Inbox: s, Index: s, Timeout: 20 * time.Millisecond})
+	r := start(t, Options{Inbox: s, Index: s, Timeout: 300 * time.Millisecond})
 	c, ctx := r.client(), t.Context()
 	_, err := c.Submit(ctx, submission("x"))
 	refused(t, err, connect.CodeDeadlineExceeded, "took too long")

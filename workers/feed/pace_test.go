@@ -152,6 +152,26 @@ func TestARestartDoesNotHammerAFeedThatFails(t *testing.T) {
 	})
 }
 
+func TestAClockThatWasWrongKeepsNoFeedWaiting(t *testing.T) {
+	for _, status := range []int{http.StatusGone, http.StatusServiceUnavailable} {
+		s := newStation()
+		s.now = start.AddDate(10, 0, 0)
+		s.set(oldHome, func(w http.ResponseWriter, r *http.Request) { failing(status, "3600", 1, "")(0, w) })
+		p, err := New(Public(oldHome), &http.Client{Transport: s.sites}, &s.cursors, s.publish, Options{Now: s.read})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Poll(t.Context()); err == nil {
+			t.Errorf("%d was no failure", status)
+		}
+		s.now = start
+		s.set(oldHome, page(entry(1, "x")))
+		if sum := s.poll(t, Options{}, Public(oldHome)...); sum.New != 1 {
+			t.Errorf("%d: %+v", status, sum)
+		}
+	}
+}
+
 func TestAServersWordCountsForAllItsFeeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sites{}

@@ -112,7 +112,7 @@ func TestAHubStarvesNobody(t *testing.T) {
 
 // Feeds that wait take neither goroutines nor much memory.
 func TestManyFeedsWaitCheaply(t *testing.T) {
-	const feeds = 20_000
+	const feeds = 10_000
 	addresses := make([]string, feeds)
 	for i := range addresses {
 		addresses[i] = fmt.Sprintf("https://feeds%d.example.org/podcasts/%d/rss", i%5000, i)

@@ -38,7 +38,7 @@ func (p *Poller) visit(ctx context.Context, r *round, e *listing, again bool) (s
 		return sum, next, nil
 	}
 	next.host = hostOf(c.at(e))
-	if until := c.until(again); now.Before(until) {
+	if until := c.until(now, again); now.Before(until) {
 		sum.Waiting, next.due = 1, until
 		return sum, next, nil
 	}
@@ -96,16 +96,24 @@ func (p *Poller) visit(ctx context.Context, r *round, e *listing, again bool) (s
 	return sum, next, p.digest(ctx, c, a, now, &sum)
 }
 
-// until is when the feed may be asked again.
-func (c *cursor) until(again bool) time.Time {
-	until := c.NotBefore
+// until is when the feed may be asked again. What lies further ahead than it is
+// ever set was set by a clock that has since been put back, and does not count.
+func (c *cursor) until(now time.Time, again bool) time.Time {
+	var latest time.Time
+	ahead := func(set int64, most time.Duration) {
+		at := time.UnixMilli(set)
+		if set != 0 && at.After(latest) && at.Sub(now) <= most {
+			latest = at
+		}
+	}
+	ahead(c.NotBefore, maxPostpone)
 	if again {
-		until = max(until, c.RetryAt)
+		ahead(c.RetryAt, max(maxBackoff, goneFor))
 	}
 	if c.Gone != 0 {
-		until = max(until, c.Gone+goneFor.Milliseconds())
+		ahead(c.Gone+goneFor.Milliseconds(), goneFor)
 	}
-	return time.UnixMilli(until)
+	return latest
 }
 
 // failed notes a failure and when to try again.

@@ -61,6 +61,7 @@ type Document struct {
 	PublishedAt time.Time            `json:"published_at,omitzero"`
 	Duration    episode.Seconds      `json:"duration"`
 	Language    string               `json:"language,omitempty"` // BCP 47, as heard
+	Explicit    *bool                `json:"explicit,omitempty"` // nil: its publisher does not say
 	Topics      []episode.Topic      `json:"topics,omitempty"`
 	SoundEvents []episode.SoundEvent `json:"sound_events,omitempty"`
 	Chapters    []episode.Chapter    `json:"chapters,omitempty"`
@@ -91,6 +92,7 @@ func FromRecord(r *episode.Record) Document {
 		Description: r.Episode.Description,
 		PublishedAt: r.Episode.PublishedAt.UTC(),
 		Duration:    r.Episode.Duration,
+		Explicit:    r.Episode.Explicit,
 		Topics:      r.Topics,
 		SoundEvents: r.SoundEvents,
 		Chapters:    r.Chapters,

@@ -25,6 +25,7 @@ type Manifest struct {
 	Podcast  string           `json:"podcast,omitempty"`
 	Title    string           `json:"title,omitempty"`
 	Language string           `json:"language,omitempty"` // BCP 47
+	Explicit *bool            `json:"explicit,omitempty"` // nil: its publisher does not say
 	Preview  *episode.Preview `json:"preview,omitempty"`
 	Notes    []string         `json:"notes,omitempty"` // what a rendition could not be, and why
 }

@@ -50,7 +50,16 @@ func (o *Origin) purge(ctx context.Context, names []string, how Purge) error {
 		})
 	}
 	all.Wait()
-	return errors.Join(errs...)
+	var failed error
+	for _, err := range errs {
+		switch {
+		case err != nil && failed != nil:
+			failed = fmt.Errorf("%w; %w", failed, err)
+		case err != nil:
+			failed = err
+		}
+	}
+	return failed
 }
 
 // refresh tells the CDNs that there is another manifest. It is best effort:

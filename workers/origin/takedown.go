@@ -3,9 +3,14 @@ package origin
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"path"
+	"regexp"
 	"slices"
+	"strings"
 
 	"gocloud.dev/gcerrors"
 
@@ -34,9 +39,18 @@ func parseLedger(body []byte) (l ledger, err error) {
 	if err := json.Unmarshal(body, into); err != nil {
 		return ledger{}, fmt.Errorf("the list of objects at the origin is unreadable: %w", err)
 	}
+	for _, name := range l.Objects {
+		if !objectForm.MatchString(name) || name != ObjectName(hashOf(name), strings.TrimPrefix(path.Ext(name), ".")) {
+			return ledger{}, fmt.Errorf("the list of objects at the origin names %q, which is no object of a preview; take it off the list", name)
+		}
+	}
 	slices.Sort(l.Objects)
 	return l, nil
 }
+
+// objectForm is ObjectName's: a takedown deletes what the list names, whoever
+// wrote it.
+var objectForm = regexp.MustCompile(`^previews/v1/[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]*$`)
 
 // enter adds the objects to the episode's ledger before they are written.
 func (o *Origin) enter(ctx context.Context, id episode.ID, objects []Object) error {
@@ -146,10 +160,7 @@ func (o *Origin) sweep(ctx context.Context, id episode.ID, own []Object, again b
 	var deleted []Object
 	for _, name := range names {
 		if o.store.Lock == nil {
-			deleted, err = o.keep(ctx, deleted, name)
-			if err != nil {
-				return nil, false, err
-			}
+			deleted = o.keep(ctx, deleted, name)
 		}
 		if err := o.store.Bucket.Delete(ctx, name); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 			return nil, false, fmt.Errorf("delete %s: %w", name, err)
@@ -167,22 +178,24 @@ func (o *Origin) isDown(ctx context.Context, id episode.ID) (bool, error) {
 	return m.Removed, err
 }
 
-// keep reads an object before it is deleted.
-func (o *Origin) keep(ctx context.Context, kept []Object, name string) ([]Object, error) {
+// keep reads an object before it is deleted. One that cannot be read, or is
+// damaged, is no loss: it must go all the same.
+func (o *Origin) keep(ctx context.Context, kept []Object, name string) []Object {
 	r, err := o.store.Bucket.NewReader(ctx, name, nil)
-	if gcerrors.Code(err) == gcerrors.NotFound {
-		return kept, nil
+	if err != nil {
+		return kept
 	}
 	var body bytes.Buffer
-	if err == nil {
-		_, err = r.WriteTo(&body)
-		kept = append(kept, Object{Name: name, ContentType: r.ContentType(), Body: body.Bytes()})
-		err = joinClose(err, r)
+	_, err = r.WriteTo(&body)
+	if joinClose(err, r) != nil || !isNamed(name, body.Bytes()) {
+		return kept
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	return kept, nil
+	return append(kept, Object{Name: name, ContentType: r.ContentType(), Body: body.Bytes()})
+}
+
+func isNamed(name string, body []byte) bool {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:]) == hashOf(name)
 }
 
 // restore puts back what a newer revision's manifest names. Where no lock

@@ -119,7 +119,7 @@ type Client struct {
 	live, backlog, removals *Source
 
 	// Tests put something else in the place of these clocks.
-	tick         func(time.Duration) (ticks <-chan time.Time, stop func())
+	tick         func(every time.Duration) (next func(context.Context) bool, stop func()) // next waits for a tick; false: ctx ended
 	silent       func(context.Context) (context.Context, context.CancelFunc)
 	settleWithin time.Duration
 }
@@ -151,9 +151,16 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	c.live = newSource(c, o.Names.Live, laneLive)
 	c.backlog = newSource(c, o.Names.Backlog, laneBacklog)
 	c.removals = newSource(c, o.Names.Removals, laneRemovals)
-	c.tick = func(every time.Duration) (<-chan time.Time, func()) {
+	c.tick = func(every time.Duration) (func(context.Context) bool, func()) {
 		t := time.NewTicker(every)
-		return t.C, t.Stop
+		return func(ctx context.Context) bool {
+			select {
+			case <-ctx.Done():
+				return false
+			case <-t.C:
+				return true
+			}
+		}, t.Stop
 	}
 	c.silent = func(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithTimeout(ctx, o.Silence)

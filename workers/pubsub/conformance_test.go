@@ -18,7 +18,7 @@ func TestConformance(t *testing.T) {
 			for _, encoding := range []message.Encoding{message.Binary, message.JSON} {
 				t.Run(string(priority)+" "+string(encoding), func(t *testing.T) {
 					workerstest.Run(t, func(t *testing.T) workerstest.Harness {
-						c := open(t, address(t), Options{Encoding: encoding})
+						c := quick(t, open(t, address(t), Options{Encoding: encoding}))
 						return workerstest.Harness{Source: lane(c), Publish: func(ctx context.Context, e episode.Event) error {
 							e.Priority = priority
 							return c.Publish(ctx, e)
@@ -33,7 +33,7 @@ func TestConformance(t *testing.T) {
 func TestLettersConformance(t *testing.T) {
 	eachService(t, func(t *testing.T, address func(*testing.T) string) {
 		workerstest.RunLetters(t, func(t *testing.T) workerstest.LettersHarness {
-			c := open(t, address(t), Options{})
+			c := quick(t, open(t, address(t), Options{}))
 			return workerstest.LettersHarness{Letters: counting(c), Sources: []workers.Source{c.Live(), c.Backlog(), c.Removals()}}
 		})
 	})

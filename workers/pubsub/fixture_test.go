@@ -27,12 +27,40 @@ func newClock() *clock { return &clock{start: time.Now()} }
 func (c *clock) now() time.Time       { return c.start.Add(time.Duration(c.moved.Load())) }
 func (c *clock) move(d time.Duration) { c.moved.Add(int64(d)) }
 
-// beats are ticks that a test gives: when it has given one, the work of the one
-// before is done.
-func beats(c *Client) chan time.Time {
-	ticks := make(chan time.Time)
-	c.tick = func(time.Duration) (<-chan time.Time, func()) { return ticks, func() {} }
-	return ticks
+// beats are given by a test, in the place of a clock's.
+type beats struct {
+	ticks, idle chan struct{}
+	begun       bool
+}
+
+func beatsOf(c *Client) *beats {
+	b := &beats{ticks: make(chan struct{}), idle: make(chan struct{})}
+	c.tick = func(time.Duration) (func(context.Context) bool, func()) {
+		return func(ctx context.Context) bool {
+			select {
+			case <-ctx.Done():
+				return false
+			case b.idle <- struct{}{}:
+			}
+			select {
+			case <-ctx.Done():
+				return false
+			case <-b.ticks:
+				return true
+			}
+		}, func() {}
+	}
+	return b
+}
+
+// beat gives one, and returns when all is done that it led to.
+func (b *beats) beat() {
+	if !b.begun {
+		<-b.idle
+		b.begun = true
+	}
+	b.ticks <- struct{}{}
+	<-b.idle
 }
 
 // script fails calls of one method, as long as there are errors.
@@ -41,12 +69,15 @@ type script struct {
 	errors []error
 	always error
 	calls  int
+	called func(calls int)
 }
 
 func (s *script) React(any) (bool, any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls++
+	if s.calls++; s.called != nil {
+		s.called(s.calls)
+	}
 	if s.always != nil {
 		return true, nil, s.always
 	}

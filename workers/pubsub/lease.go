@@ -126,14 +126,9 @@ func (k *keeper) wait(ackID string, held, until time.Time) bool {
 // run extends leases until ctx ends.
 func (k *keeper) run(ctx context.Context) {
 	// Work that is done before the first beat costs no extension.
-	ticks, stop := k.client.tick(min(k.client.options.Lease/6, shortestLease/4))
+	next, stop := k.client.tick(min(k.client.options.Lease/6, shortestLease/4))
 	defer stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks:
-		}
+	for next(ctx) {
 		k.beat(ctx)
 	}
 }

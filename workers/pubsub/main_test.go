@@ -8,9 +8,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"cloud.google.com/go/pubsub/v2/pstest"
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/earshot-fm/earshot/workers"
 	"github.com/earshot-fm/earshot/workers/pubsub/pubsubtest"
@@ -110,6 +113,25 @@ func open(t *testing.T, address string, o Options) *Client {
 	})
 	if err := c.Create(t.Context(), func(string) {}); err != nil {
 		t.Fatal(err)
+	}
+	return c
+}
+
+// quick has what a service lost on the way come back after 10 s, not 60: the
+// emulator loses what comes at the moment at which a fetch is given up.
+func quick(t *testing.T, c *Client) *Client {
+	t.Helper()
+	for _, p := range c.places() {
+		if !p.read {
+			continue
+		}
+		_, err := c.subs.UpdateSubscription(t.Context(), &pubsubpb.UpdateSubscriptionRequest{
+			Subscription: &pubsubpb.Subscription{Name: c.subscription(p.id), AckDeadlineSeconds: int32(shortestLease / time.Second)},
+			UpdateMask:   &fieldmaskpb.FieldMask{Paths: []string{"ack_deadline_seconds"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	return c
 }

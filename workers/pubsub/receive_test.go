@@ -55,12 +55,12 @@ func holding(t *testing.T, c *Client) (finish func(), ended chan error) {
 func TestALeaseIsExtendedWhileTheHandlerRuns(t *testing.T) {
 	server, clock := inMemory(t), newClock()
 	c := open(t, server.Address, Options{Now: clock.now})
-	tick := beats(c)
+	heart := beatsOf(c)
 	publish(t, c, event(1))
 	finish, ended := holding(t, c)
 	for _, step := range []time.Duration{2 * time.Second, time.Second, 10 * time.Second, 10 * time.Second, 20 * time.Second, 3 * time.Second} {
 		clock.move(step)
-		tick <- clock.now()
+		heart.beat()
 	}
 	finish()
 	if got := extensions(server); !slices.Equal(got, []int32{60, 60, 60}) || len(ended) != 0 {
@@ -74,7 +74,7 @@ func TestALeaseIsExtendedWhileTheHandlerRuns(t *testing.T) {
 func TestWhatIsDoneQuicklyCostsNoExtension(t *testing.T) {
 	server := inMemory(t)
 	c := open(t, server.Address, Options{})
-	beats(c)
+	beatsOf(c)
 	publish(t, c, event(1))
 	finish, _ := holding(t, c)
 	finish()
@@ -83,37 +83,72 @@ func TestWhatIsDoneQuicklyCostsNoExtension(t *testing.T) {
 	}
 }
 
+// over is what a subscription with exactly-once delivery answers for leases that
+// are over.
+func over(t *testing.T, ackIDs ...string) error {
+	t.Helper()
+	said := map[string]string{}
+	for _, id := range ackIDs {
+		said[id] = "PERMANENT_FAILURE_INVALID_ACK_ID"
+	}
+	s, err := status.New(codes.InvalidArgument, "some ids are invalid").WithDetails(&errdetails.ErrorInfo{
+		Reason: "x", Domain: "pubsub.googleapis.com", Metadata: said,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Err()
+}
+
+// What comes too late for exactly-once delivery is not tried again, and ends
+// nothing else.
+func TestAVerdictThatComesTooLateIsLetGo(t *testing.T) {
+	ack, modify := &script{errors: []error{over(t, "m0:1")}}, &script{errors: []error{over(t, "m1:1")}}
+	c := open(t, inMemory(t, on("Acknowledge", ack), on("ModifyAckDeadline", modify)).Address, Options{})
+	beatsOf(c)
+	handled := make(chan episode.ID, 3)
+	stop := receive(t, c.Live(), 1, func(_ context.Context, d workers.Delivery) workers.Verdict {
+		handled <- d.Event.ID
+		if d.Event.ID == event(2).ID {
+			return workers.Verdict{Kind: workers.Release}
+		}
+		return done()
+	})
+	for n := range 3 {
+		publish(t, c, event(n+1))
+		if id := next(t, handled); id != event(n+1).ID {
+			t.Errorf("%s was delivered", id)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if ack.calls != 2 || modify.calls != 1 {
+		t.Errorf("%d acknowledgements and %d hand-backs were tried", ack.calls, modify.calls)
+	}
+}
+
 func TestALostLeaseCancelsTheHandlerAndItsVerdict(t *testing.T) {
-	gone := status.New(codes.InvalidArgument, "some ids are invalid")
 	for name, test := range map[string]struct {
 		fail error
-		wait time.Duration
 		o    Options
 	}{
-		"the service does not answer":       {status.Error(codes.Unavailable, "down"), time.Minute, Options{}},
-		"it was held for as long as may be": {nil, 0, Options{MaxExtension: 2 * time.Minute}},
-		"the service says that it is over":  {gone.Err(), 0, Options{}},
+		"the service does not answer":       {status.Error(codes.Unavailable, "down"), Options{}},
+		"it was held for as long as may be": {nil, Options{MaxExtension: 2 * time.Minute}},
+		"the service says that it is over":  {over(t, "m0:1"), Options{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			modify, clock := &script{}, newClock()
 			server := inMemory(t, on("ModifyAckDeadline", modify))
 			test.o.Now = clock.now
 			c := open(t, server.Address, test.o)
-			tick := beats(c)
+			heart := beatsOf(c)
 			publish(t, c, event(1))
 			finish, ended := holding(t, c)
-			if test.fail == gone.Err() || name == "the service says that it is over" {
-				details, err := gone.WithDetails(&errdetails.ErrorInfo{Reason: "x", Domain: "pubsub.googleapis.com",
-					Metadata: map[string]string{server.Messages()[0].ID + ":1": "PERMANENT_FAILURE_INVALID_ACK_ID"}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				test.fail = details.Err()
-			}
 			modify.set(test.fail)
 			for at := time.Duration(0); len(ended) == 0 && at < 10*time.Minute; at += 9 * time.Second {
 				clock.move(9 * time.Second)
-				tick <- clock.now()
+				heart.beat()
 			}
 			if cause := next(t, ended); !errors.Is(cause, workers.ErrLeaseLost) {
 				t.Errorf("cause = %v", cause)
@@ -133,6 +168,7 @@ func TestARetryWaitsWithoutASlot(t *testing.T) {
 	server, clock := inMemory(t), newClock()
 	server.SetTimeNowFunc(clock.now)
 	c := open(t, server.Address, Options{Now: clock.now})
+	beatsOf(c)
 	publish(t, c, event(1))
 	began := clock.now()
 	first, others := make(chan workers.Delivery, 2), make(chan episode.ID, 10)
@@ -170,7 +206,7 @@ func TestALongRetryIsExtended(t *testing.T) {
 	server, clock := inMemory(t), newClock()
 	server.SetTimeNowFunc(clock.now)
 	c := open(t, server.Address, Options{Now: clock.now})
-	tick := beats(c)
+	heart := beatsOf(c)
 	publish(t, c, event(1))
 	began := make(chan struct{}, 2)
 	receive(t, c.Live(), 1, func(context.Context, workers.Delivery) workers.Verdict {
@@ -180,24 +216,23 @@ func TestALongRetryIsExtended(t *testing.T) {
 	next(t, began)
 	publish(t, c, event(2)) // when it is taken, the verdict on the first was acted on
 	next(t, began)
-	var leased time.Duration // until when, since it began
+	var (
+		leased time.Duration // until when, since it began
+		calls  int
+	)
 	for at := time.Duration(0); at < after; at += step {
-		tick <- clock.now()
-		tick <- clock.now()
-		for _, m := range server.Messages()[:1] {
-			seconds := time.Duration(m.Modacks[len(m.Modacks)-1].AckDeadline) * time.Second
-			if len(m.Modacks) > 0 && (at == 0 || seconds > 0) && m.Deliveries != 1 {
-				t.Fatalf("delivered %d times after %s", m.Deliveries, at)
-			}
-			leased = max(leased, at+seconds)
+		heart.beat()
+		m := server.Messages()[0]
+		for ; calls < len(m.Modacks); calls++ {
+			leased = at + time.Duration(m.Modacks[calls].AckDeadline)*time.Second
+		}
+		if leased <= at || m.Deliveries != 1 {
+			t.Fatalf("after %s: delivered %d times, leased until %s", at, m.Deliveries, leased)
 		}
 		clock.move(step)
 	}
-	if leased < after {
-		t.Errorf("kept away for %s only", leased)
-	}
-	if n := len(server.Messages()[0].Modacks); n > 6 {
-		t.Errorf("%d extensions", n)
+	if leased < after || leased > after+10*time.Second || calls > 6 {
+		t.Errorf("kept away for %s by %d calls", leased, calls)
 	}
 }
 
@@ -253,7 +288,7 @@ func TestARefusalEndsReceiving(t *testing.T) {
 	})
 	t.Run("for long", func(t *testing.T) {
 		pull, clock := &script{}, newClock()
-		c := open(t, inMemory(t, on("Pull", pull)).Address, Options{Now: func() time.Time { return time.Now() }})
+		c := open(t, inMemory(t, on("Pull", pull)).Address, Options{})
 		c.options.Now = func() time.Time { clock.move(time.Minute); return clock.now() }
 		publish(t, c, event(1))
 		err := c.Live().Receive(t.Context(), 1, func(context.Context, workers.Delivery) workers.Verdict {
@@ -279,7 +314,7 @@ func TestARefusalEndsReceiving(t *testing.T) {
 func TestACutLineLosesNothing(t *testing.T) {
 	eachService(t, func(t *testing.T, address func(*testing.T) string) {
 		line := newLine(t, address(t))
-		c := open(t, line.address(), Options{})
+		c := quick(t, open(t, line.address(), Options{}))
 		handled := make(chan episode.ID, 100)
 		receive(t, c.Live(), 2, func(_ context.Context, d workers.Delivery) workers.Verdict {
 			line.cut() // while it is handled, so that a fetch and the verdict are hit

@@ -19,7 +19,7 @@ const siftBatch = 100
 
 // Sift implements workers.Letters, in no order. Letters that are kept stay
 // leased until the pass ends, so that each is seen once, and are then given
-// back; of these only the lease's id and the letter's are in memory, some 500
+// back; of these only the lease's id and the letter's are in memory, some 600
 // bytes together. A worker that dies between filing and acknowledging files
 // twice: of letters with one ID one is decided on, those that are older share its
 // fate, and newer ones stay. The pass ends when no letter has come for
@@ -76,25 +76,31 @@ func (s *sifting) pass(ctx context.Context, decide func(workers.DeadLetter) (wor
 func (s *sifting) next(ctx context.Context) ([]*pubsubpb.ReceivedMessage, error) {
 	listening, cancel := s.client.silent(ctx)
 	defer cancel()
-	for failures := 0; ; {
+	var outage error // since the last answer
+	for failures := 1; ; {
 		response, err := s.client.subs.Pull(listening, &pubsubpb.PullRequest{Subscription: s.subscription, MaxMessages: siftBatch}, once)
 		if messages := response.GetReceivedMessages(); len(messages) > 0 {
 			return messages, nil
 		}
-		idle := err == nil || status.Code(err) == codes.DeadlineExceeded || status.Code(err) == codes.Canceled
-		switch {
-		case ctx.Err() != nil:
-			return nil, fmt.Errorf("pubsub: look through the dead letters of %s: %w", s.subscription, context.Cause(ctx))
-		case !idle && (refused(err) || listening.Err() != nil): // an outage is no silence
-			return nil, fmt.Errorf("pubsub: fetch the dead letters of %s: %w", s.subscription, advised(err))
-		case listening.Err() != nil:
-			return nil, nil
-		case !idle:
-			failures++
-			pause(listening, failures)
-			if listening.Err() != nil {
-				return nil, fmt.Errorf("pubsub: fetch the dead letters of %s: %w", s.subscription, err)
+		switch code := status.Code(err); {
+		case err == nil:
+			outage, failures = nil, 1
+		case code != codes.DeadlineExceeded && code != codes.Canceled:
+			outage = fmt.Errorf("pubsub: fetch the dead letters of %s: %w", s.subscription, advised(err))
+			if refused(err) {
+				return nil, outage
 			}
+			pause(listening, failures)
+			failures++
+		}
+		if listening.Err() != nil {
+			notice() // before letters are given back
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("pubsub: look through the dead letters of %s: %w", s.subscription, context.Cause(ctx))
+		}
+		if listening.Err() != nil {
+			return nil, outage // an outage is no silence
 		}
 	}
 }
@@ -134,7 +140,8 @@ func (s *sifting) carryOut(ctx context.Context, fate workers.Fate, letter worker
 	default:
 		return errors.New("no such fate")
 	}
-	if err := s.client.acknowledge(ctx, s.subscription, []string{l.ackID}); err != nil {
+	// One whose lease is over comes again, and shares this fate.
+	if err := s.client.acknowledge(ctx, s.subscription, []string{l.ackID}); err != nil && !expired(err, l.ackID) {
 		return advised(err)
 	}
 	s.keeper.let(l)

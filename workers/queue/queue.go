@@ -141,7 +141,15 @@ func prepare(ctx context.Context, db *sql.DB, path string) (err error) {
 	if err := syscall.Flock(int(turn.Fd()), syscall.LOCK_EX); err != nil {
 		return err
 	}
-	_, err = db.ExecContext(ctx, schema)
+	// Events of private feeds have addresses that are secrets. SQLite gives the
+	// files beside this one the same mode.
+	own, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		err = own.Close()
+	}
+	if err == nil {
+		_, err = db.ExecContext(ctx, schema)
+	}
 	return err
 }
 

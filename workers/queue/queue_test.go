@@ -425,3 +425,13 @@ func TestRemovalsGoBeforeAllElse(t *testing.T) {
 		t.Error("a removal without a revision was taken")
 	}
 }
+
+func TestTheFilesAreForTheirOwnerAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queue.db")
+	publish(t, openAt(t, path, Options{}), workerstest.Event(1))
+	for _, name := range []string{path, path + "-wal"} {
+		if s, err := os.Stat(name); err != nil || s.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, s, err)
+		}
+	}
+}

@@ -2,16 +2,14 @@ package cursors
 
 import (
 	"io/fs"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"go.uber.org/goleak"
 
+	"github.com/earshot-fm/earshot/dag/artifact/buckettest"
 	"github.com/earshot-fm/earshot/workers/feed"
 	"github.com/earshot-fm/earshot/workers/feed/feedtest"
 	"github.com/earshot-fm/earshot/workers/origin"
@@ -40,20 +38,6 @@ func storeOf(s origin.Store) Store {
 	return Store{Bucket: s.Bucket, OnlyIf: s.OnlyIf, Lock: s.Lock, Persist: s.Persist}
 }
 
-// s3 starts a server that speaks S3's protocol.
-func s3(t *testing.T) (address string) {
-	t.Helper()
-	backend := s3mem.New()
-	if err := backend.CreateBucket("cursors"); err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(gofakes3.New(backend).Server())
-	t.Cleanup(server.Close)
-	t.Setenv("AWS_ACCESS_KEY_ID", "test")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
-	return "s3://cursors?region=us-east-1&use_path_style=true&disable_https=true&endpoint=" + server.URL
-}
-
 func TestConformance(t *testing.T) {
 	t.Run("folder", func(t *testing.T) {
 		feedtest.Run(t, func(t *testing.T) func() feed.Cursors {
@@ -67,12 +51,14 @@ func TestConformance(t *testing.T) {
 			return func() feed.Cursors { return New(s) }
 		})
 	})
-	t.Run("S3", func(t *testing.T) {
-		feedtest.Run(t, func(t *testing.T) func() feed.Cursors {
-			address := s3(t)
-			return func() feed.Cursors { return New(open(t, address)) }
+	for scheme, start := range buckettest.Stores {
+		t.Run(scheme, func(t *testing.T) {
+			feedtest.Run(t, func(t *testing.T) func() feed.Cursors {
+				address := start(t, nil)
+				return func() feed.Cursors { return New(open(t, address)) }
+			})
 		})
-	})
+	}
 }
 
 func TestNothingShowsWhereAPrivateFeedIs(t *testing.T) {

@@ -140,14 +140,10 @@ func (tr *traffic) write(w int) {
 	for revision := episode.Revision(1); !tr.ended(); revision++ {
 		id := episode.ID(fmt.Sprintf("w%d-%d", w, random.IntN(12)))
 		entry := index.Entry{Document: document(id, revision, 1+random.IntN(4))}
-		var err error
 		if random.IntN(4) == 0 {
 			entry = index.Entry{Document: index.Document{ID: id, Version: episode.Version{Revision: revision}}, Removed: true}
-			_, err = tr.x.Remove(tr.t.Context(), id, revision)
-		} else {
-			_, err = tr.x.Put(tr.t.Context(), entry.Document)
 		}
-		if err != nil {
+		if err := tr.change(entry); err != nil {
 			tr.t.Error(err)
 			return
 		}
@@ -166,6 +162,21 @@ func (tr *traffic) write(w int) {
 		}
 		if got, err := tr.x.Get(tr.t.Context(), id); err != nil || got.Version != entry.Version || got.Removed != entry.Removed {
 			tr.t.Errorf("%s is %v, removed %v, %v; acknowledged was %v", id, got.Version, got.Removed, err, entry.Version)
+		}
+	}
+}
+
+// change makes a change until it is acknowledged: on a machine that is busy a
+// swap takes longer than one Put waits for it.
+func (tr *traffic) change(e index.Entry) (err error) {
+	for {
+		if e.Removed {
+			_, err = tr.x.Remove(tr.t.Context(), e.ID, e.Version.Revision)
+		} else {
+			_, err = tr.x.Put(tr.t.Context(), e.Document)
+		}
+		if _, later := errors.AsType[*index.Unavailable](err); !later {
+			return err
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package elastic
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ func (x *Index) Check(ctx context.Context) error {
 		faults = append(faults, fmt.Errorf("index: elasticsearch: "+format, arguments...))
 	}
 	if v := root.Version.Number; root.Version.Distribution != "" || !supported(v) {
-		fault("it is %s %s; 7.10 and newer, and 8, are supported", root.Version.Distribution, v)
+		fault("it is %s %s; Elasticsearch 7.17 and 8 are supported", cmp.Or(root.Version.Distribution, "Elasticsearch"), v)
 	}
 	p, err := x.pairs(ctx)
 	if err != nil {
@@ -77,9 +78,11 @@ func (x *Index) checkPair(ctx context.Context, pair int) (faults []error) {
 	return faults
 }
 
+// supported: before 7.17 the media types for compatibility are not known, and
+// after 8 not this one.
 func supported(version string) bool {
 	major, rest, _ := strings.Cut(version, ".")
 	minor, _, _ := strings.Cut(rest, ".")
 	n, err := strconv.Atoi(minor)
-	return err == nil && (major == "7" && n >= 10 || major == "8")
+	return err == nil && (major == "7" && n >= 17 || major == "8")
 }

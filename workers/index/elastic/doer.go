@@ -73,7 +73,7 @@ func newDoer(o Options) (*doer, error) {
 	return d, nil
 }
 
-// Media types by which Elasticsearch 8 speaks as 7 did; 7 knows them too.
+// Media types by which Elasticsearch 8 speaks as 7 did; 7.17 knows them too.
 const (
 	compatibleJSON  = "application/vnd.elasticsearch+json; compatible-with=7"
 	compatibleLines = "application/vnd.elasticsearch+x-ndjson; compatible-with=7"

@@ -96,7 +96,7 @@ func TestRetryAfter(t *testing.T) {
 }
 
 func TestWhichVersionsAreSupported(t *testing.T) {
-	for version, want := range map[string]bool{"7.10.2": true, "7.17.29": true, "8.19.21": true, "8.0.0": true, "7.9.3": false, "6.8.0": false, "9.0.1": false, "": false, "8": false} {
+	for version, want := range map[string]bool{"7.10.2": false, "7.16.3": false, "7.17.29": true, "8.19.21": true, "8.0.0": true, "6.8.0": false, "9.0.1": false, "": false, "8": false} {
 		if got := supported(version); got != want {
 			t.Errorf("%q: %v", version, got)
 		}

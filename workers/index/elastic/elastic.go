@@ -1,6 +1,6 @@
-// Package elastic is the index in Elasticsearch 7.10 and newer, and 8: one
-// document an episode, which decides alone what is found, counted and shown,
-// and one a segment of its transcript, by which the moment within it is found.
+// Package elastic is the index in Elasticsearch 7.17 and 8: one document an
+// episode, which decides alone what is found, counted and shown, and one a
+// segment of its transcript, by which the moment within it is found.
 // A document's external version is its episode's (revision, generation), so
 // that what is late changes nothing; a removal leaves a document that says so.
 // Searchers and writers go by aliases, so that an operator can build the index

@@ -204,7 +204,7 @@ type action struct {
 	Index       string `json:"_index"`
 	ID          string `json:"_id"`
 	Routing     string `json:"routing,omitempty"`
-	Version     int64  `json:"version,omitempty"`
+	Version     *int64 `json:"version,omitempty"` // 0 is one
 	VersionType string `json:"version_type,omitempty"`
 	// RequireAlias: an index that is not there is a fault, and is not made with
 	// a mapping that somebody guessed.
@@ -225,7 +225,7 @@ const (
 )
 
 func (t target) episodeItem(e encoded) item {
-	return newItem("index", action{Index: t.episodes, ID: string(e.id), Version: e.number, VersionType: t.versionType, RequireAlias: t.aliases}, e.episode)
+	return newItem("index", action{Index: t.episodes, ID: string(e.id), Version: &e.number, VersionType: t.versionType, RequireAlias: t.aliases}, e.episode)
 }
 
 func (t target) segmentItems(e encoded) []item {

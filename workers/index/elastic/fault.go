@@ -36,6 +36,8 @@ func (f *fault) Error() string {
 	switch {
 	case f.kind == "index_not_found_exception":
 		hint = " (run `earshot index create`)"
+	case f.blocked() && f.status == http.StatusTooManyRequests:
+		hint = " (its disk is full: make room)"
 	case f.blocked():
 		hint = " (another index takes its place; if that was cut short, run `earshot index swap` again)"
 	case f.status == http.StatusUnauthorized, f.status == http.StatusForbidden:

@@ -220,7 +220,7 @@ func TestAnAnswerThatDoesNotCome(t *testing.T) {
 	// A request has a limit of its own.
 	p.answer(times(1, "/_bulk", hang))
 	short := o
-	short.Timeout = 2 * time.Second
+	short.Timeout = 3 * time.Second
 	x, pauses := patient(t, short)
 	put(t, x, index.Stored, document("e", 1, 1))
 	if len(pauses()) < 1 {

@@ -63,23 +63,23 @@ func (x *Index) put(ctx context.Context, e encoded) (index.Result, error) {
 	switch {
 	case there.found && e.edition.older(there.edition):
 		// A late delivery is when segments that it left behind are cleared.
-		return index.Overtaken, x.clear(ctx, e.id, there.edition, there.older(there.edition))
+		return index.Overtaken, x.clear(ctx, e.id, there.older(there.edition))
 	case there.found && there.edition == e.edition:
 		if !there.complete(e) {
 			if err := x.write(ctx, e, x.writing().segmentItems(e)); err != nil {
 				return "", err
 			}
 		}
-		return index.Unchanged, x.clear(ctx, e.id, e.edition, there.older(e.edition))
+		return index.Unchanged, x.clear(ctx, e.id, there.older(e.edition))
 	}
 	err = x.write(ctx, e, append(x.writing().segmentItems(e), x.writing().episodeItem(e)))
 	if errors.Is(err, errOvertaken) {
-		return index.Overtaken, x.clear(ctx, e.id, "", map[edition]int{e.edition: len(e.segments)})
+		return index.Overtaken, x.clear(ctx, e.id, map[edition]int{e.edition: len(e.segments)})
 	}
 	if err != nil {
 		return "", err
 	}
-	return index.Stored, x.clear(ctx, e.id, e.edition, there.older(e.edition))
+	return index.Stored, x.clear(ctx, e.id, there.older(e.edition))
 }
 
 var errOvertaken = errors.New("overtaken")
@@ -93,7 +93,7 @@ func (x *Index) write(ctx context.Context, e encoded, items []item) error {
 	if err != nil {
 		return err // even a 400 is about the request then, and not the document
 	}
-	generation := ""
+	pair := ""
 	for i, r := range results {
 		switch {
 		case r.overtaken() && !items[i].segment:
@@ -104,23 +104,21 @@ func (x *Index) write(ctx context.Context, e encoded, items []item) error {
 			return r.fault
 		}
 		at := r.index[strings.LastIndex(r.index, versionMark)+1:]
-		if i > 0 && at != generation {
+		if i > 0 && at != pair {
 			return errMoved
 		}
-		generation = at
+		pair = at
 	}
 	return nil
 }
 
-// clear removes segments of editions that nobody can see any more, except
-// those of the edition that is to stay.
-func (x *Index) clear(ctx context.Context, id episode.ID, stays edition, segments map[edition]int) error {
+// clear removes the segments, so many of each, of editions that nobody can see
+// any more.
+func (x *Index) clear(ctx context.Context, id episode.ID, segments map[edition]int) error {
 	var items []item
 	for e, n := range segments {
 		for i := range n {
-			if e != stays {
-				items = append(items, x.writing().deletion(id, e, i))
-			}
+			items = append(items, x.writing().deletion(id, e, i))
 		}
 	}
 	if len(items) == 0 {
@@ -174,8 +172,9 @@ func (x *Index) remove(ctx context.Context, e encoded) (index.Result, error) {
 			return "", results[0].fault
 		}
 	}
-	// What was just put may not be visible to the search that looks for it.
-	if err := x.refresh(ctx, x.writeSegments()); err != nil {
+	// What was just put may not be visible to the search that looks for it, nor a
+	// removal that was cut short to any other.
+	if err := x.refresh(ctx, x.writeEpisodes(), x.writeSegments()); err != nil {
 		return "", err
 	}
 	for {
@@ -187,7 +186,7 @@ func (x *Index) remove(ctx context.Context, e encoded) (index.Result, error) {
 		if len(gone) == 0 {
 			return result, nil
 		}
-		if err := x.clear(ctx, e.id, e.edition, gone); err != nil {
+		if err := x.clear(ctx, e.id, gone); err != nil {
 			return "", err
 		}
 		if err := x.refresh(ctx, x.writeSegments()); err != nil {

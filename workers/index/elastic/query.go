@@ -31,8 +31,8 @@ const stemWeight = 0.5
 // Bounds of what one query may cost.
 const (
 	// maxStemmed is for how many of its words the other forms are looked for:
-	// each is a clause in each language, and 1,024 are allowed.
-	maxStemmed = 16
+	// each is a clause in each language, in highlights two, and 1,024 are allowed.
+	maxStemmed = 12
 	// maxExpansions is how many words may end a phrase that goes on ("ran for"*),
 	// in each shard. A single word that goes on (for*) has no bound.
 	maxExpansions = 2_048

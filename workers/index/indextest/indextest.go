@@ -102,6 +102,8 @@ func putComesBack(t *testing.T, x index.Index) {
 	}
 	d := document(1, 5, "hello there", "and good bye")
 	d.Description = "A description"
+	explicit := false // which is not the same as unsaid
+	d.Explicit = &explicit
 	d.Topics = []episode.Topic{{Taxonomy: "iab-3.1", ID: "483", Name: "Sports", Score: 0.91}}
 	d.SoundEvents = []episode.SoundEvent{{Label: "Music", ID: "/m/04rlf", Span: episode.Span{End: 6.24}, Confidence: 0.97}}
 	d.Chapters = []episode.Chapter{{Start: 0, Title: "Introduction"}}

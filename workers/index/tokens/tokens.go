@@ -107,6 +107,9 @@ func appendPairs(tokens []Token, run []unit) []Token {
 // nextUnit reads the character at a byte offset; its text is empty when the
 // character is not part of a word.
 func nextUnit(text string, at int) unit {
+	if c := text[at]; c < utf8.RuneSelf && (at+1 == len(text) || text[at+1] < utf8.RuneSelf) {
+		return asciiUnit(text[at:at+1], at) // most of what there is, and no mark follows
+	}
 	r, size := utf8.DecodeRuneInString(text[at:])
 	end := at + size
 	u := unit{start: at, end: end}
@@ -123,6 +126,17 @@ func nextUnit(text string, at int) unit {
 	u.end = end
 	u.spaceless = unicode.In(r, spaceless...) || strings.ContainsRune(joining, r)
 	u.text = fold(text[at:end], unicode.In(r, unmarked...))
+	return u
+}
+
+func asciiUnit(character string, at int) unit {
+	u := unit{start: at, end: at + 1}
+	switch c := character[0]; {
+	case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		u.text = character
+	case c >= 'A' && c <= 'Z':
+		u.text = strings.ToLower(character)
+	}
 	return u
 }
 

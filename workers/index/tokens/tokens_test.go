@@ -55,6 +55,17 @@ func TestExcerptIsValidAndBounded(t *testing.T) {
 	})
 }
 
+// The short way for ASCII reads as the long way does, which a mark after the
+// character takes.
+func TestASCIIIsReadLikeTheRest(t *testing.T) {
+	for c := range byte(0x80) {
+		short, long := nextUnit(string(rune(c)), 0), nextUnit(string(rune(c))+"\u00ad", 0)
+		if short.text != long.text || short.spaceless != long.spaceless {
+			t.Errorf("%q is %+v, and %+v with a mark", c, short, long)
+		}
+	}
+}
+
 func FuzzSplit(f *testing.F) {
 	f.Add("l’équipe 東京都 AIスピーカー สวัสดี")
 	f.Add("\xff\xfe a\u0301\u0301 \uff9e")

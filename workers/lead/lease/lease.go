@@ -8,6 +8,7 @@
 package lease
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -23,10 +24,10 @@ import (
 	"github.com/earshot-fm/earshot/workers/lead"
 )
 
-// Options are the leader's settings; Namespace and Name are needed, and the
-// zero value of each other is its default.
+// Options are the leader's settings; Name is needed, and the zero value of each
+// other is its default.
 type Options struct {
-	Namespace, Name string
+	Namespace, Name string // the Lease's; without a namespace, that of the pod
 	Identity        string // of this replica, the pod's name; zero: the host's name, which in a pod is the same
 
 	Duration time.Duration // that a Lease lasts unless renewed, whole seconds; zero: 15 s
@@ -35,6 +36,9 @@ type Options struct {
 
 	Log *slog.Logger // nil: discarded
 }
+
+// podNamespace is where Kubernetes tells a pod its namespace.
+const podNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 // Leader is a candidate for one Lease. It implements lead.Leader.
 type Leader struct {
@@ -66,9 +70,16 @@ func New(config *rest.Config, o Options) (*Leader, error) {
 		}
 		o.Identity = host
 	}
+	if o.Namespace == "" {
+		namespace, err := os.ReadFile(podNamespace)
+		if err != nil {
+			return nil, fmt.Errorf("lease: the Lease needs a namespace, since this is no pod: %w", err)
+		}
+		o.Namespace = string(bytes.TrimSpace(namespace))
+	}
 	switch {
-	case o.Namespace == "" || o.Name == "":
-		return nil, errors.New("lease: the Lease needs a namespace and a name")
+	case o.Name == "":
+		return nil, errors.New("lease: the Lease needs a name")
 	case o.Duration%time.Second != 0:
 		return nil, fmt.Errorf("lease: a Lease lasts whole seconds, not %v", o.Duration)
 	case o.Deadline >= o.Duration || o.Retry >= o.Deadline:

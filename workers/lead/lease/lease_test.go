@@ -121,7 +121,7 @@ func TestALeaderThatCannotRenewStopsBeforeAnotherBegins(t *testing.T) {
 		stopA := r.lead(t, a, 4*time.Second) // it takes its time to stop, and less than it has
 		want(t, r, "a begins")
 		stopB := r.lead(t, b, 0)
-		<-time.After(time.Hour)
+		<-time.After(10 * time.Minute)
 		want(t, r, "a begins")
 		mu.Lock()
 		cut = true
@@ -268,7 +268,7 @@ func TestNoTwoWorkAtOnce(t *testing.T) {
 				c := candidate(t, &link{server: server, fault: fail, lost: fail}, Options{Identity: fmt.Sprint("replica ", i)})
 				stops = append(stops, r.lead(t, c, 5*time.Second-time.Millisecond))
 			}
-			<-time.After(20 * time.Minute)
+			<-time.After(3 * time.Minute)
 			mu.Lock()
 			well = true
 			mu.Unlock()
@@ -298,21 +298,24 @@ func TestSettingsAreChecked(t *testing.T) {
 	}
 }
 
-func TestAKubeconfigIsRead(t *testing.T) {
+func TestOutsideOfAPodTheKubeconfigSaysWhere(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	t.Setenv("HOME", t.TempDir())
 	file := filepath.Join(t.TempDir(), "config")
+	t.Setenv("KUBECONFIG", file)
+	if _, err := Connect(Options{Name: "feeds"}); err == nil {
+		t.Error("connected to nothing")
+	}
 	if err := os.WriteFile(file, []byte(`{"apiVersion":"v1","kind":"Config","current-context":"c","clusters":[{"name":"k","cluster":{"server":"https://10.0.0.1:6443/base"}}],
-"contexts":[{"name":"c","context":{"cluster":"k","user":"u"}}],"users":[{"name":"u","user":{"token":"s3cret"}}]}`), 0o600); err != nil {
+"contexts":[{"name":"c","context":{"cluster":"k","user":"u","namespace":"podcasts"}}],"users":[{"name":"u","user":{"token":"s3cret"}}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	config, err := Config(file)
-	if err != nil || config.BearerToken != "s3cret" {
-		t.Fatalf("%v", err)
+	l, err := Connect(Options{Name: "feeds"})
+	if err != nil || l.api.one != "https://10.0.0.1:6443/base"+path+"/feeds" {
+		t.Errorf("%+v, %v", l, err)
 	}
-	a, err := newAPI(config, "podcasts", "feeds")
-	if err != nil || a.one != "https://10.0.0.1:6443/base"+path+"/feeds" {
-		t.Errorf("%+v, %v", a, err)
-	}
-	if _, err := Config(filepath.Join(t.TempDir(), "missing")); err == nil {
-		t.Error("a missing file was taken")
+	l, err = Connect(Options{Name: "feeds", Namespace: "others"})
+	if err != nil || !strings.Contains(l.api.one, "/namespaces/others/") {
+		t.Errorf("%+v, %v", l, err)
 	}
 }

@@ -1,9 +1,11 @@
 package bucket
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -109,6 +111,62 @@ func TestATakedownSparesWhatANewerRevisionShares(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A publication that was under way when its episode was taken down has written
+// objects that the takedown did not find: it removes and purges them itself.
+func TestAPublicationThatMeetsATakedownLeavesNothing(t *testing.T) {
+	overHTTP(t, func(t *testing.T, serve func(*testing.T, buckettest.Between) string) {
+		var (
+			remove func()
+			once   sync.Once
+		)
+		s := open(t, serve(t, func(store http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.Contains(r.URL.EscapedPath()+r.URL.RawQuery, "preview") && r.Method != http.MethodGet && r.Method != http.MethodHead {
+					body, err := io.ReadAll(r.Body)
+					if err != nil {
+						return
+					}
+					r.Body = io.NopCloser(bytes.NewReader(body))
+					if bytes.Contains(body, []byte("m4a of ")) {
+						once.Do(remove)
+					}
+				}
+				store.ServeHTTP(w, r)
+			})
+		}))
+		m, objects := origintest.Publication(1, episode.Version{Revision: 1})
+		remove = func() {
+			if _, err := origin.New(s, origin.Options{}).Remove(context.WithoutCancel(t.Context()), m.ID, 1); err != nil {
+				t.Error(err)
+			}
+		}
+		edge := &purges{}
+		if got, err := origin.New(s, origin.Options{Purgers: []origin.Purger{edge}}).Publish(t.Context(), m, objects); err != nil || got != origin.Overtaken {
+			t.Fatalf("%q, %v", got, err)
+		}
+		for _, object := range objects {
+			if there, err := s.Bucket.Exists(t.Context(), object.Name); err != nil || there {
+				t.Errorf("%s is there (%v)", object.Name, err)
+			}
+			if !slices.Contains(edge.forgotten, object.Name) {
+				t.Errorf("%s was not purged", object.Name)
+			}
+		}
+	})
+}
+
+// purges takes note of removals; it serves one goroutine.
+type purges struct{ forgotten []string }
+
+func (*purges) Name() string { return "edge" }
+
+func (p *purges) Purge(_ context.Context, names []string, how origin.Purge) error {
+	if how == origin.Forget {
+		p.forgotten = append(p.forgotten, names...)
+	}
+	return nil
 }
 
 // S3 answers one of two conditional writes at once with a conflict, and wants

@@ -3,11 +3,14 @@ package origintest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -99,27 +102,27 @@ func (f *faulty) set(from, tries int, giveUp func()) (seen int) {
 	return seen
 }
 
-// Faults runs the suite of a store that fails: at whichever request of a
-// publication it begins to, Publish ends with an error or with all done; no
-// manifest names what cannot be read; and once the store is well, publishing
-// again repairs. open gives an empty store that is reached through between.
+// Faults runs the suite of a store that fails, at whichever request of a
+// publication or a takedown it begins to. A publication ends with an error or
+// with all done, no manifest names what cannot be read, and once the store is
+// well, publishing again repairs. A takedown ends with an error or with all
+// gone and purged, and once the store is well, it is finished. open gives an
+// empty store that is reached through between.
 func Faults(t *testing.T, open func(t *testing.T, between func(store http.Handler) http.Handler) origin.Store) {
 	for _, fault := range faults {
 		t.Run(fault.name, func(t *testing.T) {
 			f := &faulty{serve: fault.serve, from: -1}
 			s := open(t, func(store http.Handler) http.Handler { f.store = store; return f })
-			o := origin.New(s, origin.Options{})
-			publish(t, o, origin.Stored, 0, version(1, 1))
-			requests := f.set(-1, 0, nil)
-			if requests < 8 {
-				t.Fatalf("a publication took %d requests", requests)
-			}
-			failures := 0
-			for n := range requests {
+			edge := &cdn{name: "edge"}
+			o := origin.New(s, origin.Options{Purgers: []origin.Purger{edge}})
+
+			// from gives a context for what the store fails at, from its n-th
+			// request on.
+			from := func(n int) (ctx context.Context, well func()) {
 				// Clients wait between attempts, and some try for ever: only
-				// some of the publications are patient, and none for long.
+				// some are patient, and none for long.
 				tries := 1
-				if n%4 == 1 {
+				if n%8 == 1 {
 					tries = 2
 				}
 				if fault.plausible {
@@ -127,32 +130,94 @@ func Faults(t *testing.T, open func(t *testing.T, between func(store http.Handle
 				}
 				ctx, cancel := context.WithCancel(t.Context())
 				f.set(n, tries, cancel)
-				m, objects := Publication(n+1, version(1, 1))
-				_, err := o.Publish(ctx, m, objects)
-				cancel()
-				f.set(-1, 0, nil)
-				if err != nil {
-					failures++
-				}
-				there, found, readErr := o.Manifest(t.Context(), m.ID)
-				if readErr != nil {
-					t.Fatal(readErr)
-				}
-				if err == nil && !found {
-					t.Errorf("fault at request %d: Publish succeeded, and there is no manifest", n)
-				}
-				if found {
-					whole(t, o, n+1, there.Version)
-				}
-				if _, err := o.Publish(t.Context(), m, objects); err != nil {
-					t.Errorf("after the fault at request %d: %v", n, err)
-				}
-				whole(t, o, n+1, version(1, 1))
+				return ctx, func() { cancel(); f.set(-1, 0, nil) }
 			}
-			if failures == 0 {
-				t.Errorf("no publication failed")
+			publish(t, o, origin.Stored, 0, version(1, 1))
+			requests := f.set(-1, 0, nil)
+			failed := 0
+			for n := range requests {
+				if !publication(t, o, n+1, from) {
+					failed++
+				}
 			}
-			t.Logf("%d of %d publications failed, all are whole", failures, requests)
+			if requests < 8 || failed == 0 {
+				t.Errorf("%d of %d publications failed", failed, requests)
+			}
+			t.Logf("%d of %d publications failed, all are whole", failed, requests)
+
+			f.set(-1, 0, nil)
+			m, _ := Publication(0, version(1, 1))
+			if _, err := o.Remove(t.Context(), m.ID, 1); err != nil {
+				t.Fatal(err)
+			}
+			requests, failed = f.set(-1, 0, nil), 0
+			for n := range requests {
+				if !removal(t, o, edge, n+1, from) {
+					failed++
+				}
+			}
+			if requests < 8 || (failed == 0) != fault.plausible {
+				t.Errorf("%d of %d takedowns failed", failed, requests)
+			}
+			t.Logf("%d of %d takedowns failed, all are finished", failed, requests)
 		})
 	}
+}
+
+func publication(t *testing.T, o *origin.Origin, n int, from func(int) (context.Context, func())) (succeeded bool) {
+	t.Helper()
+	m, objects := Publication(n, version(1, 1))
+	ctx, well := from(n - 1)
+	_, err := o.Publish(ctx, m, objects)
+	well()
+	_, found, readErr := o.Manifest(t.Context(), m.ID)
+	if readErr != nil {
+		t.Fatal(readErr)
+	}
+	if err == nil && !found {
+		t.Errorf("fault at request %d: Publish succeeded, and there is no manifest", n-1)
+	}
+	if found {
+		whole(t, o, n, m.Version)
+	}
+	if _, err := o.Publish(t.Context(), m, objects); err != nil {
+		t.Errorf("after the fault at request %d: %v", n-1, err)
+	}
+	whole(t, o, n, m.Version)
+	return err == nil
+}
+
+func removal(t *testing.T, o *origin.Origin, edge *cdn, n int, from func(int) (context.Context, func())) (succeeded bool) {
+	t.Helper()
+	m, objects := Publication(n, version(1, 1))
+	gone := func() {
+		t.Helper()
+		for _, object := range objects {
+			if _, err := o.Open(t.Context(), object.Name); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("fault at request %d: %s is still there: %v", n-1, object.Name, err)
+			}
+		}
+		purged := edge.took()
+		for _, name := range []string{origin.ManifestName(m.ID), objects[0].Name, objects[1].Name} {
+			if !slices.Contains(purged, "forget "+name) {
+				t.Errorf("fault at request %d: %s was not purged", n-1, name)
+			}
+		}
+	}
+	if _, err := o.Publish(t.Context(), m, objects); err != nil {
+		t.Fatal(err)
+	}
+	edge.took()
+	ctx, well := from(n - 1)
+	_, err := o.Remove(ctx, m.ID, 1)
+	well()
+	if err == nil {
+		gone()
+		return true
+	}
+	if _, err := o.Remove(t.Context(), m.ID, 1); err != nil {
+		t.Errorf("after the fault at request %d: %v", n-1, err)
+	}
+	gone()
+	return false
 }

@@ -256,6 +256,9 @@ func contradictions(t *testing.T, s origin.Store) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
+	if _, err := o.Remove(t.Context(), "../../etc", 1); err == nil || !strings.Contains(err.Error(), "no episode id") {
+		t.Errorf("removing an escaping id: %v", err)
+	}
 	if left := names(t, s.Bucket); len(left) != 0 {
 		t.Errorf("a refused publication left %v", left)
 	}

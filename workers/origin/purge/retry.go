@@ -84,7 +84,7 @@ func (r Retry) Do(ctx context.Context, attempt func(ctx context.Context) error) 
 			return nil
 		}
 		if ctx.Err() != nil {
-			return errors.Join(context.Cause(ctx), err)
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
 		pause := wait/2 + rand.N(wait/2+1) // so that many do not come back at once
 		if refusal, ok := errors.AsType[*Refusal](err); ok {
@@ -100,7 +100,7 @@ func (r Retry) Do(ctx context.Context, attempt func(ctx context.Context) error) 
 			return fmt.Errorf("given up, since the next attempt would have to wait %s: %w", pause.Round(time.Millisecond), err)
 		}
 		if sleep(ctx, pause) != nil {
-			return errors.Join(context.Cause(ctx), err)
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
 		wait = min(2*wait, longest)
 	}

@@ -2,8 +2,9 @@
 // for a version resolves its jars by Maven into the cache folder
 // ($EARSHOT_CACHE) and compiles the small launcher in nodes; later ones, in
 // this process or another, find them there. A node starts empty, on ports that
-// the system chooses, in a few seconds and about 450 MB, and ends with its
-// standard input, so that none outlives the test that started it.
+// the system chooses, in a few seconds and about 450 MB. It ends with its
+// standard input and takes its data with it, so that nothing outlives the test
+// that started it, even one that was killed.
 package elastictest
 
 import (
@@ -45,7 +46,7 @@ type Node struct {
 // How long a node may take on a machine that is busy with other tests.
 const (
 	startLimit = 3 * time.Minute
-	stopLimit  = 30 * time.Second
+	stopLimit  = time.Minute
 )
 
 // Start starts an empty node of a version and returns when it is green. Who

@@ -99,7 +99,9 @@ type Episode struct {
 	Preview   *Episode_Preview   `protobuf:"bytes,13,opt,name=preview,proto3,oneof" json:"preview,omitempty"`
 	Embedding *Episode_Embedding `protobuf:"bytes,14,opt,name=embedding,proto3,oneof" json:"embedding,omitempty"`
 	// It was taken down: only id and version.revision, the removal's, are set.
-	Removed       *bool `protobuf:"varint,15,opt,name=removed,proto3,oneof" json:"removed,omitempty"`
+	Removed *bool `protobuf:"varint,15,opt,name=removed,proto3,oneof" json:"removed,omitempty"`
+	// Unset: its publisher does not say.
+	Explicit      *bool `protobuf:"varint,16,opt,name=explicit,proto3,oneof" json:"explicit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -235,6 +237,13 @@ func (x *Episode) GetEmbedding() *Episode_Embedding {
 func (x *Episode) GetRemoved() bool {
 	if x != nil && x.Removed != nil {
 		return *x.Removed
+	}
+	return false
+}
+
+func (x *Episode) GetExplicit() bool {
+	if x != nil && x.Explicit != nil {
+		return *x.Explicit
 	}
 	return false
 }
@@ -778,7 +787,7 @@ const file_earshot_api_v1_episode_proto_rawDesc = "" +
 	"generation\x18\x02 \x01(\x03H\x01R\n" +
 	"generation\x88\x01\x01B\v\n" +
 	"\t_revisionB\r\n" +
-	"\v_generation\"\xe7\x11\n" +
+	"\v_generation\"\x95\x12\n" +
 	"\aEpisode\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tH\x00R\x02id\x88\x01\x01\x126\n" +
 	"\aversion\x18\x02 \x01(\v2\x17.earshot.api.v1.VersionH\x01R\aversion\x88\x01\x01\x12\x1d\n" +
@@ -796,7 +805,8 @@ const file_earshot_api_v1_episode_proto_rawDesc = "" +
 	"\apreview\x18\r \x01(\v2\x1f.earshot.api.v1.Episode.PreviewH\bR\apreview\x88\x01\x01\x12D\n" +
 	"\tembedding\x18\x0e \x01(\v2!.earshot.api.v1.Episode.EmbeddingH\tR\tembedding\x88\x01\x01\x12\x1d\n" +
 	"\aremoved\x18\x0f \x01(\bH\n" +
-	"R\aremoved\x88\x01\x01\x1a\x98\x01\n" +
+	"R\aremoved\x88\x01\x01\x12\x1f\n" +
+	"\bexplicit\x18\x10 \x01(\bH\vR\bexplicit\x88\x01\x01\x1a\x98\x01\n" +
 	"\x05Topic\x12\x1f\n" +
 	"\btaxonomy\x18\x01 \x01(\tH\x00R\btaxonomy\x88\x01\x01\x12\x13\n" +
 	"\x02id\x18\x02 \x01(\tH\x01R\x02id\x88\x01\x01\x12\x17\n" +
@@ -892,7 +902,8 @@ const file_earshot_api_v1_episode_proto_rawDesc = "" +
 	"\n" +
 	"_embeddingB\n" +
 	"\n" +
-	"\b_removedBBZ@github.com/earshot-fm/earshot/deploy/schema/earshot/api/v1;apiv1b\x06proto3"
+	"\b_removedB\v\n" +
+	"\t_explicitBBZ@github.com/earshot-fm/earshot/deploy/schema/earshot/api/v1;apiv1b\x06proto3"
 
 var (
 	file_earshot_api_v1_episode_proto_rawDescOnce sync.Once

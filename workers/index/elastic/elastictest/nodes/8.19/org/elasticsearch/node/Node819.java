@@ -2,6 +2,7 @@ package org.elasticsearch.node;
 
 import java.nio.file.*;
 import java.util.*;
+import java.util.stream.Stream;
 import java.util.function.*;
 import org.apache.lucene.analysis.Analyzer;
 import org.apache.lucene.analysis.en.EnglishAnalyzer;
@@ -45,6 +46,9 @@ public class Node819 {
     System.out.println("LISTENING " + node.injector().getInstance(HttpServerTransport.class).boundAddress().publishAddress());
     while (System.in.read() >= 0) { }
     node.close();
+    try (Stream<Path> all = Files.walk(home)) { // a test that was killed removes nothing
+      all.sorted(Comparator.reverseOrder()).forEach(path -> path.toFile().delete());
+    }
     System.exit(0);
   }
 
