@@ -118,7 +118,8 @@ configured. SIGHUP reads tokens and certificates again.`,
 			}
 			defer func() { err = errors.Join(err, m.closers.close(context.WithoutCancel(ctx))) }()
 			h := &health{device: func() error { return nil }, now: time.Now, sinks: map[string]func(context.Context) error{
-				"index": func(ctx context.Context) error { return answers(ctx, x) },
+				"index":    func(ctx context.Context) error { return answers(ctx, x) },
+				"messages": m.reach,
 			}}
 			registry := prometheus.NewRegistry()
 			e, err := cfg.openAPI(x, m, func() error { return h.ready(ctx) }, registry, a.log())

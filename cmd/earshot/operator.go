@@ -89,7 +89,8 @@ func (p *pipeline) health() *health {
 		return err
 	}
 	return &health{device: device, now: time.Now, sinks: map[string]func(context.Context) error{
-		"index": func(ctx context.Context) error { return answers(ctx, p.index) },
+		"index":    func(ctx context.Context) error { return answers(ctx, p.index) },
+		"messages": p.messaging.reach,
 		"origin": func(ctx context.Context) error {
 			_, _, err := p.origin.Manifest(ctx, "readiness-probe")
 			return err

@@ -34,7 +34,8 @@ type messaging struct {
 	letters  workers.Letters
 	lanes    []workers.Lane
 	announce enrich.Announcer
-	cursors  feed.Cursors // nil: a bucket keeps them
+	cursors  feed.Cursors                    // nil: a bucket keeps them
+	reach    func(ctx context.Context) error // nil: it answers
 
 	closers closers
 }
@@ -68,6 +69,7 @@ func (c *config) openMessaging(ctx context.Context, l layout, log *slog.Logger) 
 			{Name: "removals", Source: q.Removals(), Slots: 1},
 		},
 		announce: announcing{l.announced},
+		reach:    func(context.Context) error { return nil }, // it is a file of ours
 		cursors:  q,
 	}
 	m.closers.add(func(context.Context) error { return q.Close() })
@@ -103,6 +105,7 @@ func (c *config) openPubSub(ctx context.Context, log *slog.Logger) (*messaging, 
 			{Name: "removals", Source: client.Removals(), Slots: removalSlots},
 		},
 		announce: announceOn{client},
+		reach:    client.Reach,
 	}
 	m.closers.add(func(context.Context) error { return client.Close() })
 	return m, nil
