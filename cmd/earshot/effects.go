@@ -153,7 +153,11 @@ func (p publishing) Publish(ctx context.Context, pub enrich.Publication) (bool, 
 		m.Language = r.Language.Code
 	}
 	var objects []origin.Object
-	for _, rendition := range r.Preview.Renditions {
+	var renditions []episode.Rendition
+	if r.Preview != nil {
+		renditions = r.Preview.Renditions
+	}
+	for _, rendition := range renditions {
 		if !slices.ContainsFunc(objects, func(o origin.Object) bool { return o.Name == rendition.Object }) {
 			objects = append(objects, origin.Object{Name: rendition.Object, ContentType: contentTypes[rendition.Container], Body: pub.Objects[rendition.Object]})
 		}

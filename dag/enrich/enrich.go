@@ -265,7 +265,7 @@ func runOf(report dag.Report, firstSeen, received time.Time) *episode.Run {
 		run.Visits = append(run.Visits, episode.Visit{By: v.By, Began: v.Began, Took: seconds(v.Took), Nodes: v.Ran, Failure: v.Failure})
 	}
 	publish := report.Decision(nodePublish)
-	if publish.Status == dag.Ran {
+	if publish.Status == dag.Ran && report.Decision(nodePreview).Hash != "" {
 		ready := report.Started.Add(publish.Queued + publish.Ran)
 		run.Latency.ReceivedToPreview = seconds(ready.Sub(received))
 		if firstSeen.IsZero() {

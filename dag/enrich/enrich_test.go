@@ -41,6 +41,7 @@ type world struct {
 	indexed    *episode.Record
 	announced  *episode.Record
 	objects    map[string][]byte
+	published  *episode.Record
 }
 
 func (w *world) called(name string) {
@@ -200,7 +201,7 @@ func (w *world) ObjectName(sha, ext string) string { return "objects/" + sha + "
 func (w *world) ManifestName(id episode.ID) string { return "manifests/" + string(id) }
 func (w *world) Publish(_ context.Context, p Publication) (bool, error) {
 	w.called("publish")
-	w.objects = p.Objects
+	w.objects, w.published = p.Objects, p.Record
 	return false, nil
 }
 func (w *world) Put(_ context.Context, r *episode.Record) (bool, error) {
@@ -421,6 +422,27 @@ func TestALanguageWithoutARecogniserIsAGapThatTheRestWorksAround(t *testing.T) {
 	}
 	if !slices.Equal(r.Gaps, want) {
 		t.Errorf("gaps: %v, want %v", r.Gaps, want)
+	}
+}
+
+// An older revision may have had a preview: that there is none is published.
+func TestThatThereIsNoPreviewIsPublished(t *testing.T) {
+	for change, into := range map[string]string{
+		"model: earshot-highlight": "enabled: false",
+		"preview: {}":              "preview: {enabled: false}",
+	} {
+		s := newSetup(t)
+		got, calls := s.enrich(t, s.configured(t, nil, change, into), event())
+		switch r := got.Record; {
+		case r.Preview != nil || s.published == nil || s.published.Preview != nil || len(s.objects) != 0:
+			t.Errorf("%s: record %+v; published %+v, %d objects", into, r.Preview, s.published, len(s.objects))
+		case !strings.Contains(calls, "publish") || strings.Contains(calls, "render"):
+			t.Errorf("%s: called %s", into, calls)
+		case r.Run.Nodes["publish"].Status != "ran" || r.Run.Nodes["preview"].Status != "gap" || r.Run.Latency.FirstSeenToPreview != 0 || len(r.Run.Latency.CriticalPath) != 0:
+			t.Errorf("%s: run %+v", into, r.Run)
+		case !slices.ContainsFunc(r.Gaps, func(g episode.Gap) bool { return g.Node == "preview" }):
+			t.Errorf("%s: gaps %v", into, r.Gaps)
+		}
 	}
 }
 

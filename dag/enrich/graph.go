@@ -132,7 +132,7 @@ var kinds = []kind{
 		run: func(g *nodes) dag.Func { return g.renderPreview }},
 	{name: nodeRecord, version: 3, requires: []string{inIdentity, nodeFetch, nodeDecode}, optional: append([]string{nodePublisherTranscript, nodePublisherChapters}, recorded...),
 		run: func(g *nodes) dag.Func { return g.record }},
-	{name: nodePublish, version: 1, requires: []string{nodeRecord, nodePreview}, effect: true,
+	{name: nodePublish, version: 1, requires: []string{nodeRecord}, optional: []string{nodePreview}, effect: true,
 		run: func(g *nodes) dag.Func { return g.publish }},
 	{name: nodeIndex, version: 1, requires: []string{nodeRecord}, optional: []string{nodePublish}, effect: true,
 		run: func(g *nodes) dag.Func { return g.index }},

@@ -188,14 +188,15 @@ type Publisher interface {
 	// Publish puts the objects and then the manifest in place, and returns
 	// when both can be read back with their hashes. It is idempotent. When a
 	// newer version is published already it changes nothing and reports
-	// overtaken.
+	// overtaken. A record without a preview makes that of an older version
+	// unplayable.
 	Publish(ctx context.Context, p Publication) (overtaken bool, err error)
 }
 
 // Publication is what Publish makes public.
 type Publication struct {
 	Record  *episode.Record
-	Objects map[string][]byte // by the preview's renditions' object names
+	Objects map[string][]byte // by the preview's renditions' object names; nil: no preview
 }
 
 // Indexer makes a record searchable.

@@ -128,12 +128,7 @@ func (g *nodes) publish(ctx context.Context, t *dag.Task) (io.Reader, error) {
 	if err := input(ctx, t, nodeRecord, &r); err != nil {
 		return nil, err
 	}
-	b, err := t.Input(nodePreview).Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer b.Close()
-	_, objects, err := readBundle(b)
+	objects, err := previewObjects(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +137,20 @@ func (g *nodes) publish(ctx context.Context, t *dag.Task) (io.Reader, error) {
 		t.Note(noteOvertaken, true)
 	}
 	return nil, err
+}
+
+// previewObjects are the preview's files; none where there is no preview.
+func previewObjects(ctx context.Context, t *dag.Task) (map[string][]byte, error) {
+	if missing(t, nodePreview) {
+		return nil, nil
+	}
+	b, err := t.Input(nodePreview).Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	_, objects, err := readBundle(b)
+	return objects, err
 }
 
 func (g *nodes) index(ctx context.Context, t *dag.Task) (io.Reader, error) {

@@ -46,9 +46,9 @@ func (o *Origin) alone(ctx context.Context, do func() error) (err error) {
 	o.swaps.Lock()
 	defer o.swaps.Unlock()
 	if o.store.Lock != nil {
-		unlock, err := o.store.Lock(ctx)
-		if err != nil {
-			return fmt.Errorf("lock the manifests: %w", err)
+		unlock, failed := o.store.Lock(ctx)
+		if failed != nil {
+			return fmt.Errorf("lock the manifests: %w", failed)
 		}
 		defer func() { err = errors.Join(err, unlock()) }()
 	}

@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -132,6 +133,21 @@ func TestTwoStoresOnOneFolderTakeTurns(t *testing.T) {
 	all.Wait()
 	if m, _, err := origin.New(a, origin.Options{}).Manifest(t.Context(), episode.NewID("suite", "1")); err != nil || m.Version.Revision != 8 {
 		t.Errorf("%+v, %v", m.Version, err)
+	}
+}
+
+// Who goes on without the lock given back keeps all others waiting.
+func TestALockThatIsNotGivenBackIsTold(t *testing.T) {
+	s := open(t, t.TempDir())
+	stuck := errors.New("the disk is gone")
+	lock := s.Lock
+	s.Lock = func(ctx context.Context) (func() error, error) {
+		unlock, err := lock(ctx)
+		return func() error { return errors.Join(unlock(), stuck) }, err
+	}
+	m, objects := origintest.Publication(1, episode.Version{Revision: 1})
+	if _, err := origin.New(s, origin.Options{}).Publish(t.Context(), m, objects); !errors.Is(err, stuck) {
+		t.Errorf("%v", err)
 	}
 }
 

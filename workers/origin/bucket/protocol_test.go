@@ -157,6 +157,130 @@ func TestAPublicationThatMeetsATakedownLeavesNothing(t *testing.T) {
 	})
 }
 
+// atAManifest has do stand in for each write of a manifest that has a preview.
+func atAManifest(do func(write func())) buckettest.Between {
+	return func(store http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			if !bytes.Contains(body, []byte(`"renditions"`)) {
+				store.ServeHTTP(w, r)
+				return
+			}
+			do(func() { store.ServeHTTP(w, r) })
+		})
+	}
+}
+
+// A publication looks at its objects once more when its manifest is written,
+// and writes those that are missing. A takedown of the same revision has just
+// deleted them: they stay deleted.
+func TestAPublicationThatATakedownFollowsLeavesNothing(t *testing.T) {
+	overHTTP(t, func(t *testing.T, serve func(*testing.T, buckettest.Between) string) {
+		var remove func()
+		s := open(t, serve(t, atAManifest(func(write func()) {
+			write()
+			remove() // before the publication knows that the manifest is written
+		})))
+		m, objects := origintest.Publication(1, episode.Version{Revision: 1})
+		removed := false
+		remove = func() {
+			if got, err := origin.New(s, origin.Options{}).Remove(context.WithoutCancel(t.Context()), m.ID, 1); err != nil || got != origin.Stored {
+				t.Errorf("%q, %v", got, err)
+			}
+			removed = true
+		}
+		edge := &purges{}
+		if got, err := origin.New(s, origin.Options{Purgers: []origin.Purger{edge}}).Publish(t.Context(), m, objects); err != nil || got != origin.Overtaken || !removed {
+			t.Fatalf("%q, %v", got, err)
+		}
+		for _, object := range objects {
+			if there, err := s.Bucket.Exists(t.Context(), object.Name); err != nil || there {
+				t.Errorf("%s is there (%v)", object.Name, err)
+			}
+			if !slices.Contains(edge.forgotten, object.Name) {
+				t.Errorf("%s was not purged", object.Name)
+			}
+		}
+	})
+}
+
+// While revision 6 is being published, its objects written and its manifest
+// not, revision 5 is taken down, and before that revision 4: what revision 6
+// has is not touched.
+func TestATakedownSparesANewerRevisionThatIsBeingPublished(t *testing.T) {
+	overHTTP(t, func(t *testing.T, serve func(*testing.T, buckettest.Between) string) {
+		var remove func()
+		s := open(t, serve(t, atAManifest(func(write func()) {
+			if first := remove; first != nil {
+				remove = nil // the write is tried again
+				first()
+			}
+			write()
+		})))
+		publish(t, s, 4)
+		publish(t, s, 5)
+		m, objects := origintest.Publication(1, episode.Version{Revision: 6})
+		edge := &purges{}
+		remove = func() {
+			o := origin.New(s, origin.Options{Purgers: []origin.Purger{edge}})
+			for i, want := range []origin.Result{origin.Overtaken, origin.Stored} {
+				if got, err := o.Remove(context.WithoutCancel(t.Context()), m.ID, episode.Revision(4+i)); err != nil || got != want {
+					t.Errorf("%q, %v", got, err)
+				}
+			}
+			for _, object := range objects {
+				if there, err := s.Bucket.Exists(context.WithoutCancel(t.Context()), object.Name); err != nil || !there {
+					t.Errorf("%s of the newer revision is gone (%v)", object.Name, err)
+				}
+			}
+		}
+		publish(t, s, 6)
+		there(t, s, objects)
+		for _, revision := range []episode.Revision{4, 5} {
+			_, old := origintest.Publication(1, episode.Version{Revision: revision})
+			for _, object := range old {
+				if ok, err := s.Bucket.Exists(t.Context(), object.Name); err != nil || ok || !slices.Contains(edge.forgotten, object.Name) {
+					t.Errorf("%s is there: %v (%v); purged %v", object.Name, ok, err, edge.forgotten)
+				}
+			}
+		}
+		if slices.ContainsFunc(objects, func(o origin.Object) bool { return slices.Contains(edge.forgotten, o.Name) }) {
+			t.Errorf("purged %v", edge.forgotten)
+		}
+	})
+}
+
+// Revision 6 has no preview, and is done while revision 5 is about to be
+// published: that one comes too late.
+func TestARevisionWithoutAPreviewStopsAnOlderOneThatIsBeingPublished(t *testing.T) {
+	overHTTP(t, func(t *testing.T, serve func(*testing.T, buckettest.Between) string) {
+		var overtake func()
+		s := open(t, serve(t, atAManifest(func(write func()) {
+			overtake()
+			write()
+		})))
+		m, objects := origintest.Publication(1, episode.Version{Revision: 5})
+		o := origin.New(s, origin.Options{})
+		overtake = func() {
+			newer := m
+			newer.Version.Revision, newer.Preview = 6, nil
+			if got, err := origin.New(s, origin.Options{}).Publish(context.WithoutCancel(t.Context()), newer, nil); err != nil || got != origin.Stored {
+				t.Errorf("%q, %v", got, err)
+			}
+		}
+		if got, err := o.Publish(t.Context(), m, objects); err != nil || got != origin.Overtaken {
+			t.Errorf("%q, %v", got, err)
+		}
+		if got, _, err := o.Manifest(t.Context(), m.ID); err != nil || got.Version.Revision != 6 || got.Preview != nil {
+			t.Errorf("manifest %+v, %v", got, err)
+		}
+	})
+}
+
 // purges takes note of removals; it serves one goroutine.
 type purges struct{ forgotten []string }
 

@@ -3,10 +3,8 @@ package origintest
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -152,7 +150,11 @@ func Faults(t *testing.T, open func(t *testing.T, between func(store http.Handle
 			}
 			requests, failed = f.set(-1, 0, nil), 0
 			for n := range requests {
-				if !removal(t, o, edge, n+1, from) {
+				m, objects := Publication(n+1, version(1, 1)) // which may be there
+				if _, err := o.Publish(t.Context(), m, objects); err != nil {
+					t.Fatal(err)
+				}
+				if !removal(t, o, edge, n+1, n, from, origin.Stored) {
 					failed++
 				}
 			}
@@ -160,6 +162,31 @@ func Faults(t *testing.T, open func(t *testing.T, between func(store http.Handle
 				t.Errorf("%d of %d takedowns failed", failed, requests)
 			}
 			t.Logf("%d of %d takedowns failed, all are finished", failed, requests)
+
+			f.set(-1, 0, nil)
+			underANewer := func(n int) {
+				publish(t, o, origin.Stored, n, version(1, 1))
+				publish(t, o, origin.Stored, n, version(2, 1))
+			}
+			underANewer(requests + 1)
+			f.set(-1, 0, nil)
+			m, _ = Publication(requests+1, version(1, 1))
+			if _, err := o.Remove(t.Context(), m.ID, 1); err != nil {
+				t.Fatal(err)
+			}
+			first := requests + 2
+			requests, failed = f.set(-1, 0, nil), 0
+			for n := range requests {
+				underANewer(first + n)
+				if !removal(t, o, edge, first+n, n, from, origin.Overtaken) {
+					failed++
+				}
+				whole(t, o, first+n, version(2, 1))
+			}
+			if requests < 8 || (failed == 0) != fault.plausible {
+				t.Errorf("%d of %d takedowns under a newer revision failed", failed, requests)
+			}
+			t.Logf("%d of %d takedowns under a newer revision failed, all are finished", failed, requests)
 		})
 	}
 }
@@ -187,37 +214,36 @@ func publication(t *testing.T, o *origin.Origin, n int, from func(int) (context.
 	return err == nil
 }
 
-func removal(t *testing.T, o *origin.Origin, edge *cdn, n int, from func(int) (context.Context, func())) (succeeded bool) {
+// removal takes revision 1 of the n-th episode down, while the store fails from
+// a request on.
+func removal(t *testing.T, o *origin.Origin, edge *cdn, n, request int, from func(int) (context.Context, func()), want origin.Result) (succeeded bool) {
 	t.Helper()
 	m, objects := Publication(n, version(1, 1))
-	gone := func() {
-		t.Helper()
-		for _, object := range objects {
-			if _, err := o.Open(t.Context(), object.Name); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("fault at request %d: %s is still there: %v", n-1, object.Name, err)
-			}
-		}
-		purged := edge.took()
-		for _, name := range []string{origin.ManifestName(m.ID), objects[0].Name, objects[1].Name} {
-			if !slices.Contains(purged, "forget "+name) {
-				t.Errorf("fault at request %d: %s was not purged", n-1, name)
-			}
-		}
+	purge := "forget "
+	if want == origin.Overtaken {
+		purge = "refresh "
 	}
-	if _, err := o.Publish(t.Context(), m, objects); err != nil {
-		t.Fatal(err)
+	finished := func() {
+		t.Helper()
+		gone(t, o, objects)
+		purged := edge.took()
+		for _, want := range []string{purge + origin.ManifestName(m.ID), "forget " + objects[0].Name, "forget " + objects[1].Name} {
+			if !slices.Contains(purged, want) {
+				t.Errorf("fault at request %d: no %s", request, want)
+			}
+		}
 	}
 	edge.took()
-	ctx, well := from(n - 1)
+	ctx, well := from(request)
 	_, err := o.Remove(ctx, m.ID, 1)
 	well()
 	if err == nil {
-		gone()
+		finished()
 		return true
 	}
-	if _, err := o.Remove(t.Context(), m.ID, 1); err != nil {
-		t.Errorf("after the fault at request %d: %v", n-1, err)
+	if got, err := o.Remove(t.Context(), m.ID, 1); err != nil || got != want && got != origin.Unchanged {
+		t.Errorf("after the fault at request %d: %q, %v", request, got, err)
 	}
-	gone()
+	finished()
 	return false
 }

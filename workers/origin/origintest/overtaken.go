@@ -26,7 +26,11 @@ func without(m origin.Manifest) origin.Manifest {
 func gone(t *testing.T, o *origin.Origin, objects []origin.Object) {
 	t.Helper()
 	for _, object := range objects {
-		if _, err := o.Open(t.Context(), object.Name); !errors.Is(err, fs.ErrNotExist) {
+		r, err := o.Open(t.Context(), object.Name)
+		if err == nil {
+			err = r.Close()
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s is still there: %v", object.Name, err)
 		}
 	}
