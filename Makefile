@@ -33,9 +33,9 @@ demo: build ## the main job on the sample feed, into demo-out/
 bench: build ## speed and memory, as ratios, into docs/benchmarks.md (an hour; the rivals are 1.5 GB of packages)
 	@$(PYTHON) .ci/bench/report.py
 
-soak: build ## the tests of faults and load, many times over (an hour; docs/reliability.md)
+soak: build ## the tests of faults, malformed inputs and load, many times over (an hour; docs/reliability.md)
 	$(GO) test -race -timeout 60m -count=1 -run Kill ./cmd/earshot -kills=500
-	$(GO) test -race -timeout 60m -count=1 -v -run 'TestServicesAndWorkersMayFail|TestTakenDownStaysDown|TestClocksMayJump' ./cmd/earshot \
+	$(GO) test -race -timeout 60m -count=1 -v -run 'TestServicesAndWorkersMayFail|TestElasticsearchMayStop|TestTakenDownStaysDown|TestClocksMayJump' ./cmd/earshot \
 	  -fault.kills=200 -fault.points=0 -fault.outage=60s -fault.episodes=24
 	$(GO) test -timeout 60m -count=1 -v -run TestLoad ./cmd/earshot -load.episodes=2000 -load.stand-in=300ms
 	$(GO) test -race -timeout 30m -count=1 -v -run MalformedInputs ./cmd/earshot -malformed=10000

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -69,7 +70,12 @@ type Visit struct {
 	Failure string        `json:"failure,omitempty"` // what ended it before its time
 }
 
-const maxVisits = 50
+// The most that a subject's document tells of the past.
+const (
+	maxVisits  = 50
+	maxHashes  = 32  // of a node
+	maxFailure = 300 // bytes of a visit's failure
+)
 
 // Decision is what became of one node, and why.
 type Decision struct {
@@ -163,7 +169,7 @@ func visit(by string, report Report, err error) Visit {
 		}
 	}
 	if err != nil {
-		v.Failure = err.Error()
+		v.Failure = strings.ToValidUTF8(err.Error()[:min(len(err.Error()), maxFailure)], "")
 	}
 	return v
 }
@@ -189,11 +195,11 @@ func (e *Engine) Last(ctx context.Context, subject string) (Report, bool, error)
 type page struct {
 	Report Report              `json:"report"`
 	Known  map[string]Decision `json:"known"` // the last decision on each node that had a key
-	Made   map[string][]string `json:"made"`  // by node, the hashes of all that it ever made, in order
+	Made   map[string][]string `json:"made"`  // by node, the hashes of what it made last, the latest last
 }
 
 // Made reads a subject's document in the ledger, and gives for each node the
-// hashes of all that it made in runs that came to an end.
+// hashes of what it made in the last runs that came to an end.
 func Made(doc []byte) (hashes map[string][]string, err error) {
 	p, err := readPage(doc)
 	return p.Made, err
@@ -245,8 +251,9 @@ func (r *run) record(ctx context.Context, report Report) error {
 		case Ran, Reused, Gapped:
 			p.Known[d.Node] = d
 		}
-		if at, there := slices.BinarySearch(p.Made[d.Node], d.Hash); d.Hash != "" && !there {
-			p.Made[d.Node] = slices.Insert(p.Made[d.Node], at, d.Hash)
+		if made := p.Made[d.Node]; d.Hash != "" && !slices.Contains(made, d.Hash) {
+			made = append(made, d.Hash)
+			p.Made[d.Node] = made[max(0, len(made)-maxHashes):]
 		}
 	}
 	doc, err := json.Marshal(p)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -111,15 +112,28 @@ configured. SIGHUP reads tokens and certificates again.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, x.Close()) }()
-			m, err := cfg.openMessaging(ctx, l)
+			m, err := cfg.openMessaging(ctx, l, a.log())
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, m.closers.close(context.WithoutCancel(ctx))) }()
-			e, err := cfg.openAPI(x, m, nil, prometheus.NewRegistry(), a.log())
+			h := &health{device: func() error { return nil }, now: time.Now, sinks: map[string]func(context.Context) error{
+				"index":    func(ctx context.Context) error { return answers(ctx, x) },
+				"messages": m.reach,
+			}}
+			registry := prometheus.NewRegistry()
+			e, err := cfg.openAPI(x, m, func() error { return h.ready(ctx) }, registry, a.log())
 			if err != nil {
 				return err
 			}
+			if cfg.Operator.Listen != "" {
+				l, err := net.Listen("tcp", cfg.Operator.Listen)
+				if err != nil {
+					return exit(exitUsage, fmt.Errorf("operator.listen: %w", err))
+				}
+				m.closers.serve(l, h.port(registry), a.log())
+			}
+			defer context.AfterFunc(ctx, func() { h.draining.Store(true) })()
 			fmt.Fprintln(a.out, "answering at", e.listener.Addr())
 			ctx, stop := context.WithCancel(ctx)
 			defer stop()

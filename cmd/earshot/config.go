@@ -189,8 +189,8 @@ func (c *config) check() error {
 	if c.Worker.PollEvery < time.Second {
 		bad("worker.poll_every", "%v: want 1s or more, to be polite to publishers", c.Worker.PollEvery)
 	}
-	if c.Worker.Grace < 0 {
-		bad("worker.grace", "%v: want 0s or more", c.Worker.Grace)
+	if c.Worker.Grace <= 0 {
+		bad("worker.grace", "%v: want more than 0s", c.Worker.Grace)
 	}
 	if c.Worker.Visibility < time.Second {
 		bad("worker.visibility", "%v: want 1s or more", c.Worker.Visibility)

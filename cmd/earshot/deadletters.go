@@ -149,7 +149,7 @@ func (a *app) settleLetters(name, short string, fate workers.Fate) *cobra.Comman
 			}
 			filtered := len(ids) > 0 || f.node != "" || f.reason != "" || f.podcast != "" || f.after != "" || f.before != ""
 			if filtered == all {
-				return exit(exitUsage, fmt.Errorf("deadletters %s: say which letters, by id or by a filter, or --all", name))
+				return exit(exitUsage, fmt.Errorf("deadletters %s: say which letters: either by ids and filters, or --all", name))
 			}
 			n, malformed := 0, 0
 			err := a.sift(cmd.Context(), func(l workers.DeadLetter) (workers.Fate, error) {
@@ -172,6 +172,9 @@ func (a *app) settleLetters(name, short string, fate workers.Fate) *cobra.Comman
 				done = "would be " + strings.TrimPrefix(done, "to be ")
 			}
 			fmt.Fprintf(a.out, "%d %s %s\n", n, plural(n, "letter"), done)
+			if err == nil && len(ids) > 0 && n+malformed == 0 {
+				err = fmt.Errorf("deadletters %s: there is no such letter; 'earshot deadletters list' lists them", name)
+			}
 			if malformed > 0 {
 				fmt.Fprintf(a.out, "%d malformed %s cannot be delivered again: 'earshot deadletters drop --reason malformed'\n", malformed, plural(malformed, "letter"))
 			}
@@ -204,7 +207,7 @@ func (a *app) sift(ctx context.Context, decide func(workers.DeadLetter) (workers
 	if err != nil {
 		return err
 	}
-	m, err := cfg.openMessaging(ctx, cfg.layout(state))
+	m, err := cfg.openMessaging(ctx, cfg.layout(state), a.log())
 	if err != nil {
 		return err
 	}

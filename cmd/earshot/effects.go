@@ -168,9 +168,10 @@ type indexing struct{ index index.Index }
 func (i indexing) Put(ctx context.Context, r *episode.Record) (bool, error) {
 	result, err := i.index.Put(ctx, index.FromRecord(r))
 	if _, refused := errors.AsType[*index.Refused](err); refused {
-		err = dag.Reject("index refuses it", err)
+		return false, dag.Reject("index refuses it", err)
 	}
-	return result == index.Overtaken, err
+	// A missing index or an expired password is not the episode's fault either.
+	return result == index.Overtaken, outageOf("the index", err)
 }
 
 // announcing fits a file of JSON lines, each an EpisodeEnriched, to
@@ -180,7 +181,7 @@ type announcing struct{ path string }
 func (a announcing) Announce(_ context.Context, r *episode.Record) error {
 	line, err := message.EncodeEnriched(r, time.Now().UTC(), message.JSON)
 	if err != nil {
-		return err
+		return notAnnounced(err)
 	}
 	f, err := os.OpenFile(a.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {

@@ -193,11 +193,27 @@ func (p *pipeline) enrichAll(ctx context.Context, prog *progress, events []episo
 			defer func() { <-slots }()
 			observe, done := prog.episode(ev.Title, len(p.graph().Nodes()))
 			out[i].Result, out[i].err = p.enrich(ctx, ev, observe)
+			if out[i].err == nil && out[i].Overtaken {
+				out[i].err = p.forgetRemoved(ctx, ev)
+			}
 			done(out[i].err)
 		})
 	}
 	wg.Wait()
 	return out
+}
+
+// forgetRemoved deletes what was made of an event whose episode was taken down,
+// and says so.
+func (p *pipeline) forgetRemoved(ctx context.Context, ev episode.Event) error {
+	entry, err := p.index.Get(ctx, ev.ID)
+	if err != nil || !entry.Removed {
+		return err
+	}
+	if err := p.graph().Forget(ctx, ev.ID, false); err != nil {
+		return err
+	}
+	return fmt.Errorf("%s was taken down at revision %d, and this is revision %d: nothing of it is kept", ev.ID, entry.Version.Revision, ev.Revision)
 }
 
 // export writes a record, its transcript and its preview under a folder.

@@ -30,8 +30,11 @@ func (s *streamer) poll(ctx context.Context, feeds []string, once bool, aside fu
 		return exit(exitUsage, err)
 	}
 	if once {
-		_, err := poller.Poll(ctx)
-		return err
+		if _, err := poller.Poll(ctx); err != nil && ctx.Err() == nil {
+			// What the other feeds have published is worked on all the same.
+			s.log.Error("a feed could not be polled", "error", err)
+		}
+		return nil
 	}
 	var leader lead.Leader = lead.NewFile(filepath.Join(s.state, "poller.lock"), 0)
 	if c.Feeds.Leader.Lease != "" {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,8 +67,18 @@ func TestLoad(t *testing.T) {
 // stopwatch notes of each episode when it was in the worker's hands, and when
 // something of it was under way that is not ours.
 type stopwatch struct {
-	mu       sync.Mutex
-	episodes []*visit
+	mu        sync.Mutex
+	episodes  []*visit
+	processor time.Duration // of this process, and so of the S3 in it too
+}
+
+// processorTime is what this process has used of all processors.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // visit is one episode's.
@@ -183,6 +194,7 @@ func (w *stopwatch) report() string {
 		at := func(p float64) float64 { return values[int(p*float64(len(values)-1))] }
 		fmt.Fprintf(&out, "%-36s %9.1f %9.1f %9.1f\n", r.name, at(0.5), at(0.99), at(1))
 	}
+	fmt.Fprintf(&out, "%-36s %9.1f\n", "processor time of the process, ms", ms(w.processor)/float64(len(w.episodes)))
 	return out.String()
 }
 
@@ -219,7 +231,7 @@ func (w *stopwatch) run(t *testing.T, s *site, events []episode.Event) (took tim
 	for i, l := range p.messaging.lanes {
 		p.messaging.lanes[i].Source = timedSource{l.Source, w}
 	}
-	began := time.Now()
+	began, used := time.Now(), processorTime()
 	worker := workers.New(stream.traced(stream.enrich), p.messaging.letters, workers.Options{
 		Heads: timedHeads{p.messaging.headsIn(p.sinks)},
 		Observe: func(_ workers.Delivery, v workers.Verdict, _ time.Duration) {
@@ -229,6 +241,7 @@ func (w *stopwatch) run(t *testing.T, s *site, events []episode.Event) (took tim
 				t.Errorf("%v", v)
 			} else if left--; left == 0 {
 				took = time.Since(began)
+				w.processor = processorTime() - used
 				stop()
 			}
 		},

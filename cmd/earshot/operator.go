@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/earshot-fm/earshot/workers/index"
@@ -52,7 +53,8 @@ func (h *health) ready(ctx context.Context) error {
 	if !h.checked.IsZero() && h.now().Sub(h.checked) < healthKept {
 		return h.faults
 	}
-	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	// A probe that hangs up must not make its impatience everybody's answer.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthTimeout)
 	defer cancel()
 	var (
 		asking sync.WaitGroup
@@ -87,12 +89,8 @@ func (p *pipeline) health() *health {
 		return err
 	}
 	return &health{device: device, now: time.Now, sinks: map[string]func(context.Context) error{
-		"index": func(ctx context.Context) error {
-			if _, err := p.index.Get(ctx, "readiness-probe"); !errors.Is(err, index.ErrNotFound) {
-				return err
-			}
-			return nil
-		},
+		"index":    func(ctx context.Context) error { return answers(ctx, p.index) },
+		"messages": p.messaging.reach,
 		"origin": func(ctx context.Context) error {
 			_, _, err := p.origin.Manifest(ctx, "readiness-probe")
 			return err
@@ -104,9 +102,27 @@ func (p *pipeline) health() *health {
 	}}
 }
 
+// answers tells whether an index can be asked.
+func answers(ctx context.Context, x index.Index) error {
+	if _, err := x.Get(ctx, "readiness-probe"); !errors.Is(err, index.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
 // operatorPort is what operators and their tools may ask a worker: nothing of
 // it changes anything.
 func (p *pipeline) operatorPort(h *health) http.Handler {
+	mux := h.port(p.metrics)
+	mux.HandleFunc("GET /devices", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(showWorker(p.scheduler.Devices())) // a client that left is no matter
+	})
+	return mux
+}
+
+// port has what every process of ours tells operators.
+func (h *health) port(metrics prometheus.Gatherer) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -116,11 +132,7 @@ func (p *pipeline) operatorPort(h *health) http.Handler {
 		}
 		fmt.Fprintln(w, "ready")
 	})
-	mux.HandleFunc("GET /devices", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(showWorker(p.scheduler.Devices())) // a client that left is no matter
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -131,6 +143,11 @@ func (p *pipeline) operatorPort(h *health) http.Handler {
 
 // serve answers on the listener until the pipeline closes.
 func (p *pipeline) serve(l net.Listener, handler http.Handler, log *slog.Logger) {
+	p.closers.serve(l, handler, log)
+}
+
+// serve answers on the listener until c closes.
+func (c *closers) serve(l net.Listener, handler http.Handler, log *slog.Logger) {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -138,7 +155,7 @@ func (p *pipeline) serve(l net.Listener, handler http.Handler, log *slog.Logger)
 			log.Warn("not answering any more", "address", l.Addr(), "error", err)
 		}
 	})
-	p.closers.add(func(context.Context) error {
+	c.add(func(context.Context) error {
 		err := server.Close()
 		serving.Wait()
 		return err

@@ -69,7 +69,7 @@ func TestReadinessNamesEveryFaultAndAsksSinksSeldom(t *testing.T) {
 
 func TestTheOperatorPort(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	p := &pipeline{sinks: reachable(t), metrics: registry, scheduler: gpu.New(gpu.Options{Registerer: registry, Devices: []gpu.Device{{Name: "cpu", MemoryBytes: 1 << 30}}})}
+	p := &pipeline{messaging: &messaging{reach: func(context.Context) error { return nil }}, sinks: reachable(t), metrics: registry, scheduler: gpu.New(gpu.Options{Registerer: registry, Devices: []gpu.Device{{Name: "cpu", MemoryBytes: 1 << 30}}})}
 	p.closers.add(p.scheduler.Close)
 	h := p.health()
 	s := httptest.NewServer(p.operatorPort(h))
@@ -120,7 +120,7 @@ func TestASinkThatIsGoneIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()
-	p := &pipeline{sinks: s, scheduler: gpu.New(gpu.Options{Registerer: registry, Devices: []gpu.Device{{Name: "cpu", MemoryBytes: 1 << 30}}})}
+	p := &pipeline{messaging: &messaging{reach: func(context.Context) error { return nil }}, sinks: s, scheduler: gpu.New(gpu.Options{Registerer: registry, Devices: []gpu.Device{{Name: "cpu", MemoryBytes: 1 << 30}}})}
 	p.closers.add(p.scheduler.Close)
 	err = p.health().ready(t.Context())
 	for _, name := range []string{"index", "origin", "artifacts"} {

@@ -101,10 +101,12 @@ func (r retentionConfig) expiry(dryRun bool, deleted func(name string, bytes int
 		e.Deleted = func(hash, kind string, bytes int64) { deleted(kind+" "+hash, bytes) }
 	}
 	if r.Enclosures > 0 {
-		e.Keep[keptEnclosure] = r.Enclosures
+		// What no run that ended names is of one that was overtaken or killed: its
+		// enclosure is among it.
+		e.Keep[keptEnclosure], e.Keep[artifact.Unnamed] = r.Enclosures, r.Enclosures
 	}
 	if r.Artifacts > 0 {
-		e.Keep[keptArtifact], e.Keep[artifact.Unnamed] = r.Artifacts, r.Artifacts
+		e.Keep[keptArtifact] = r.Artifacts
 	}
 	return e
 }
@@ -124,9 +126,9 @@ func (a *app) printCollected(c collected) error {
 	line("previews named by one", c.Origin.Named.Objects, c.Origin.Named.Bytes)
 	line("previews too recent to judge", c.Origin.Recent.Objects, c.Origin.Recent.Bytes)
 	line("previews "+done, c.Origin.Deleted.Objects, c.Origin.Deleted.Bytes)
-	for _, kind := range []string{keptEnclosure, keptArtifact} {
-		t := c.Artifacts.Deleted[kind]
-		line(kind+" "+done, t.Objects, t.Bytes)
+	for _, of := range []struct{ kind, what string }{{keptEnclosure, "enclosures"}, {artifact.Unnamed, "of runs that did not end"}, {keptArtifact, "artifacts"}} {
+		t := c.Artifacts.Deleted[of.kind]
+		line(of.what+" "+done, t.Objects, t.Bytes)
 	}
 	var kept artifact.Tally
 	for _, t := range c.Artifacts.Kept {

@@ -104,7 +104,7 @@ func (a *app) openPipeline(ctx context.Context, c config, state string) (_ *pipe
 		return nil, err
 	}
 	p.closers.add(p.sinks.closers.close)
-	if p.messaging, err = p.config.openMessaging(ctx, p.layout); err != nil {
+	if p.messaging, err = p.config.openMessaging(ctx, p.layout, a.log()); err != nil {
 		return nil, err
 	}
 	p.closers.add(p.messaging.closers.close)

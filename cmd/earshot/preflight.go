@@ -167,7 +167,7 @@ func (a *app) inspections(c *config, state string, create bool) []inspection {
 	if c.Operator.Listen != "" {
 		inspections = append(inspections, inspection{"operator port", func(context.Context) ([]string, error) { return nil, free(c.Operator.Listen) }})
 	}
-	return append(inspections, c.serviceInspections(create)...)
+	return append(inspections, c.serviceInspections(create, a.log())...)
 }
 
 func writableFolder(dir string) error {

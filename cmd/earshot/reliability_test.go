@@ -53,17 +53,11 @@ func TestServicesAndWorkersMayFail(t *testing.T) {
 		crowd = max(crowd, d.events)
 	}
 	events := shortEpisodes(crowd)
-	calm := newSite(t, 4)
 	sites := make([]*site, len(disturbances))
 	for i, d := range disturbances {
 		sites[i] = newSite(t, d.slots)
 	}
-	calm.publish(t, events...)
-	c := newCrew(t, calm)
-	c.hire(stateFolder(t))
-	c.untilDone(1, events...)
-	c.dismiss()
-	want := calm.settled(t, events)
+	want := undisturbed(t, events)
 	for i, d := range disturbances {
 		mine := events[:max(*faultCrowd, d.events)]
 		t.Run(d.name, func(t *testing.T) {
@@ -74,6 +68,48 @@ func TestServicesAndWorkersMayFail(t *testing.T) {
 			same(t, sites[i].settled(t, mine), of(want, mine, events))
 		})
 	}
+}
+
+// undisturbed is what a run leaves in which nothing fails.
+func undisturbed(t *testing.T, events []episode.Event) map[string]string {
+	t.Helper()
+	s := newSite(t, 4)
+	s.publish(t, events...)
+	c := newCrew(t, s)
+	c.hire(stateFolder(t))
+	c.untilDone(1, events...)
+	c.dismiss()
+	return s.settled(t, events)
+}
+
+// TestElasticsearchMayStop stops the node itself while two workers work, for the
+// outage's time from the first verdict that shows it.
+func TestElasticsearchMayStop(t *testing.T) {
+	events := shortEpisodes(*faultCrowd)
+	want := undisturbed(t, events)
+	s := newSite(t, 4)
+	c := newCrew(t, s)
+	c.hire(stateFolder(t))
+	c.hire(stateFolder(t))
+	s.publish(t, events[:len(events)/2]...)
+	c.until("something is done", func() bool { return c.logged > 0 })
+	if err := node.running.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := node.running.Resume(); err != nil { // a second time does nothing
+			t.Error(err)
+		}
+	}()
+	s.publish(t, events[len(events)/2:]...)
+	c.until("work fails", func() bool { return c.failed > 0 })
+	after(*faultOutage)
+	if err := node.running.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	c.untilDone(1, events...)
+	c.dismiss()
+	same(t, s.settled(t, events), want)
 }
 
 // of leaves out what is of other events than some.

@@ -50,7 +50,7 @@ newer revision is published.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, s.closers.close(context.WithoutCancel(ctx))) }()
-			m, err := cfg.openMessaging(ctx, cfg.layout(state))
+			m, err := cfg.openMessaging(ctx, cfg.layout(state), a.log())
 			if err != nil {
 				return err
 			}
@@ -82,7 +82,7 @@ func (a *app) removeNow(ctx context.Context, s *sinks, m *messaging, r episode.R
 	if err != nil {
 		return err
 	}
-	line, err := s.takeDown(ctx, r, time.Now)
+	line, err := s.takeDown(ctx, r, m, time.Now)
 	if err != nil {
 		return fmt.Errorf("%w; what is done stays done: repeat the command until it ends well", err)
 	}

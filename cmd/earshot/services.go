@@ -279,10 +279,16 @@ func (c *config) checkServices(bad func(path, format string, args ...any)) {
 	}
 	for path, d := range map[string]time.Duration{
 		"retention.enclosures": c.Retention.Enclosures, "retention.artifacts": c.Retention.Artifacts,
-		"cdn.manifest_max_age": c.CDN.ManifestMaxAge, "cdn.manifest_stale": c.CDN.ManifestStale, "elasticsearch.timeout": c.Elasticsearch.Timeout,
 	} {
 		if d < 0 {
-			bad(path, "%v: want 0s or more", d)
+			bad(path, "%v: want 0s (for good) or more", d)
+		}
+	}
+	for path, d := range map[string]time.Duration{
+		"cdn.manifest_max_age": c.CDN.ManifestMaxAge, "cdn.manifest_stale": c.CDN.ManifestStale, "elasticsearch.timeout": c.Elasticsearch.Timeout,
+	} {
+		if d < time.Second {
+			bad(path, "%v: want 1s or more", d)
 		}
 	}
 	if (c.API.Certificate == "") != (c.API.Key == "") {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -137,6 +139,7 @@ func newSite(t *testing.T, slots int, folders ...string) *site {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	proxy := httputil.NewSingleHostReverseProxy(behind)
 	proxy.Transport = transport
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // of clients that have given up
 	server := httptest.NewServer(s.es.between(proxy))
 	t.Cleanup(transport.CloseIdleConnections)
 	t.Cleanup(server.Close)

@@ -23,7 +23,7 @@ import (
 func TestAWorkerTellsOfItself(t *testing.T) {
 	state := t.TempDir()
 	registry := prometheus.NewRegistry()
-	p := &pipeline{sinks: reachable(t), metrics: registry, scheduler: gpu.New(gpu.Options{Registerer: registry, Devices: []gpu.Device{{Name: "cuda:0", MemoryBytes: 1 << 30}}})}
+	p := &pipeline{messaging: &messaging{reach: func(context.Context) error { return nil }}, sinks: reachable(t), metrics: registry, scheduler: gpu.New(gpu.Options{Registerer: registry, Devices: []gpu.Device{{Name: "cuda:0", MemoryBytes: 1 << 30}}})}
 	p.closers = append(p.closers, p.scheduler.Close)
 	p.serveSocket(state, p.health(), slog.New(slog.DiscardHandler))
 	stale := filepath.Join(state, "worker-1.sock")

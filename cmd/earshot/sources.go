@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/earshot-fm/earshot/dag/enrich"
 	"github.com/earshot-fm/earshot/dag/episode"
 	"github.com/earshot-fm/earshot/workers"
+	"github.com/earshot-fm/earshot/workers/api"
 	"github.com/earshot-fm/earshot/workers/feed"
 	"github.com/earshot-fm/earshot/workers/feed/cursors"
 	"github.com/earshot-fm/earshot/workers/heads"
@@ -31,7 +34,8 @@ type messaging struct {
 	letters  workers.Letters
 	lanes    []workers.Lane
 	announce enrich.Announcer
-	cursors  feed.Cursors // nil: a bucket keeps them
+	cursors  feed.Cursors                    // nil: a bucket keeps them
+	reach    func(ctx context.Context) error // nil: it answers
 
 	closers closers
 }
@@ -49,9 +53,9 @@ func (c *config) pubsubProject() string {
 }
 
 // openMessaging opens it as the configuration says. The caller closes closers.
-func (c *config) openMessaging(ctx context.Context, l layout) (*messaging, error) {
+func (c *config) openMessaging(ctx context.Context, l layout, log *slog.Logger) (*messaging, error) {
 	if c.pubsubProject() != "" {
-		return c.openPubSub(ctx)
+		return c.openPubSub(ctx, log)
 	}
 	q, err := queue.Open(ctx, l.queue, queue.Options{Visibility: c.Worker.Visibility, UntilEmpty: c.untilEmpty, Now: c.clock()})
 	if err != nil {
@@ -65,6 +69,7 @@ func (c *config) openMessaging(ctx context.Context, l layout) (*messaging, error
 			{Name: "removals", Source: q.Removals(), Slots: 1},
 		},
 		announce: announcing{l.announced},
+		reach:    func(context.Context) error { return nil }, // it is a file of ours
 		cursors:  q,
 	}
 	m.closers.add(func(context.Context) error { return q.Close() })
@@ -83,11 +88,11 @@ func (q embedded) Publish(ctx context.Context, e episode.Event) error {
 // these, and take no memory to speak of.
 const removalSlots = 4
 
-func (c *config) openPubSub(ctx context.Context) (*messaging, error) {
+func (c *config) openPubSub(ctx context.Context, log *slog.Logger) (*messaging, error) {
 	if c.untilEmpty {
 		return nil, exit(exitUsage, errors.New("--until-empty: Pub/Sub does not say when a subscription is empty"))
 	}
-	client, err := c.pubsubClient(ctx)
+	client, err := c.pubsubClient(ctx, log)
 	if err != nil {
 		return nil, err
 	}
@@ -100,12 +105,13 @@ func (c *config) openPubSub(ctx context.Context) (*messaging, error) {
 			{Name: "removals", Source: client.Removals(), Slots: removalSlots},
 		},
 		announce: announceOn{client},
+		reach:    client.Reach,
 	}
 	m.closers.add(func(context.Context) error { return client.Close() })
 	return m, nil
 }
 
-func (c *config) pubsubClient(ctx context.Context) (*pubsub.Client, error) {
+func (c *config) pubsubClient(ctx context.Context, log *slog.Logger) (*pubsub.Client, error) {
 	p := c.PubSub
 	client, err := pubsub.Open(ctx, pubsub.Options{
 		Project:  c.pubsubProject(),
@@ -118,6 +124,7 @@ func (c *config) pubsubClient(ctx context.Context) (*pubsub.Client, error) {
 		Lease:        p.Lease,
 		MaxExtension: p.MaxExtension,
 		Traceparent:  traceparent,
+		Log:          log,
 		Now:          c.clock(),
 	})
 	return client, exit(exitUsage, err)
@@ -137,6 +144,21 @@ func (t announceOn) Announce(ctx context.Context, r *episode.Record) error {
 	return notAnnounced(t.client.Announce(ctx, r, time.Now().UTC()))
 }
 
+// forgetLetters drops dead letters about what was taken down: they hold titles,
+// descriptions and addresses. Those on a topic stay until they are dropped by
+// hand or past their retention: a pass over them holds all of them.
+func (m *messaging) forgetLetters(ctx context.Context, r episode.Removal) error {
+	if _, here := m.letters.(*queue.Queue); !here {
+		return nil
+	}
+	return m.letters.Sift(ctx, func(l workers.DeadLetter) (workers.Fate, error) {
+		if l.Event.ID == r.ID && l.Event.Revision <= r.Revision && l.Removal == nil {
+			return workers.Drop, nil
+		}
+		return workers.Keep, nil
+	})
+}
+
 // headsIn are kept beside the cursors.
 func (m *messaging) headsIn(s *sinks) *heads.Heads { return heads.New(m.cursorsIn(s)) }
 
@@ -152,9 +174,9 @@ func (m *messaging) cursorsIn(s *sinks) feed.Cursors {
 
 // serviceInspections look at the services of a configuration. The embedded ones
 // have nothing that the state folder does not show.
-func (c *config) serviceInspections(create bool) (all []inspection) {
+func (c *config) serviceInspections(create bool, log *slog.Logger) (all []inspection) {
 	if c.pubsubProject() != "" {
-		all = append(all, inspection{"Pub/Sub", func(ctx context.Context) ([]string, error) { return c.inspectPubSub(ctx, create) }})
+		all = append(all, inspection{"Pub/Sub", func(ctx context.Context) ([]string, error) { return c.inspectPubSub(ctx, create, log) }})
 	}
 	if c.isElasticsearch() {
 		all = append(all, inspection{"Elasticsearch", func(ctx context.Context) ([]string, error) { return c.inspectElasticsearch(ctx, create) }})
@@ -169,16 +191,43 @@ func (c *config) serviceInspections(create bool) (all []inspection) {
 		}})
 	}
 	if len(c.Feeds.Lists) > 0 {
-		all = append(all, inspection{"feeds", func(context.Context) ([]string, error) {
-			_, err := c.feedSources(nil)
-			return nil, err
-		}})
+		all = append(all, inspection{"feeds", func(context.Context) ([]string, error) { return c.inspectFeeds(log) }})
+	}
+	if c.API.Listen != "" {
+		all = append(all, inspection{"API", func(context.Context) ([]string, error) { return nil, c.inspectAPI() }})
 	}
 	return all
 }
 
-func (c *config) inspectPubSub(ctx context.Context, create bool) (notes []string, err error) {
-	client, err := c.pubsubClient(ctx)
+// inspectFeeds reads the lists, and the secrets that they refer to.
+func (c *config) inspectFeeds(log *slog.Logger) (notes []string, err error) {
+	sources, err := c.feedSources(nil)
+	if err != nil {
+		return nil, err
+	}
+	if c.pubsubProject() != "" && c.Feeds.Leader.Lease == "" {
+		notes = append(notes, "without feeds.leader.lease each machine polls all feeds: run one worker with feeds, or name a Lease")
+	}
+	_, err = feed.New(sources, &http.Client{Transport: http.DefaultTransport}, nil, nil, feed.Options{Log: log})
+	return notes, err
+}
+
+// inspectAPI reads tokens and certificates, and tries the address.
+func (c *config) inspectAPI() error {
+	var errs []error
+	if c.API.Tokens != "" {
+		_, err := api.OpenTokens(c.API.Tokens)
+		errs = append(errs, err)
+	}
+	if c.API.Certificate != "" {
+		_, err := api.OpenKeys(c.API.Certificate, c.API.Key, c.API.Clients)
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, free(c.API.Listen))...)
+}
+
+func (c *config) inspectPubSub(ctx context.Context, create bool, log *slog.Logger) (notes []string, err error) {
+	client, err := c.pubsubClient(ctx, log)
 	if err != nil {
 		return nil, err
 	}

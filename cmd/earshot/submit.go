@@ -19,7 +19,7 @@ func newSubmit(a *app) *cobra.Command {
 	var backlog bool
 	c := &cobra.Command{
 		Use:   "submit FILE|URL|-…",
-		Short: "Put episodes into the embedded queue: audio files, addresses, or events as JSON from standard input",
+		Short: "Put episodes into the queue or the topic: audio files, addresses, or events as JSON from standard input",
 		Args:  args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, inputs []string) (err error) {
 			cfg, err := a.loadConfig()
@@ -49,7 +49,7 @@ func newSubmit(a *app) *cobra.Command {
 			if err := os.MkdirAll(state, 0o755); err != nil {
 				return fmt.Errorf("state folder: %w", err)
 			}
-			m, err := cfg.openMessaging(cmd.Context(), cfg.layout(state))
+			m, err := cfg.openMessaging(cmd.Context(), cfg.layout(state), a.log())
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -29,7 +30,7 @@ pubsub: {live: news, subscriptions: {live: staging-news, removals: staging-remov
 	if err != nil {
 		t.Fatal(err)
 	}
-	notes, err := c.inspectPubSub(t.Context(), true)
+	notes, err := c.inspectPubSub(t.Context(), true, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ pubsub: {live: news, subscriptions: {live: staging-news, removals: staging-remov
 	if n := strings.Count(fmt.Sprint(notes), "subscription "); n != 4 {
 		t.Errorf("%d subscriptions: %q", n, notes)
 	}
-	client, err := c.pubsubClient(t.Context())
+	client, err := c.pubsubClient(t.Context(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ type audit struct {
 // done again, and is until it is done. Search goes first, then what is public,
 // then what was kept. Where a newer revision is there by now, only what that has
 // no part in goes.
-func (s *sinks) takeDown(ctx context.Context, r episode.Removal, now func() time.Time) (audit, error) {
+func (s *sinks) takeDown(ctx context.Context, r episode.Removal, m *messaging, now func() time.Time) (audit, error) {
 	a := audit{ID: r.ID, Revision: r.Revision, Outcome: workers.Removed, Reason: r.Reason, Gone: map[string]time.Time{}}
 	gone := func(place string, overtaken bool, err error) error {
 		if err != nil {
@@ -47,8 +47,15 @@ func (s *sinks) takeDown(ctx context.Context, r episode.Removal, now func() time
 	if err := gone(placeOrigin, published == origin.Overtaken, err); err != nil {
 		return a, err
 	}
-	err = (&dag.Engine{Store: s.store, Ledger: s.store}).Forget(ctx, string(r.ID), a.Outcome == workers.Overtaken)
-	return a, gone(placeArtifacts, false, err)
+	known, err := m.headsIn(s).Look(ctx, r.ID)
+	if err == nil {
+		newer := a.Outcome == workers.Overtaken || known.Shown.Revision > r.Revision // that came just now
+		err = (&dag.Engine{Store: s.store, Ledger: s.store}).Forget(ctx, string(r.ID), newer)
+	}
+	if err := gone(placeArtifacts, false, err); err != nil {
+		return a, err
+	}
+	return a, m.forgetLetters(ctx, r)
 }
 
 // The places that an audit line names.
@@ -71,7 +78,7 @@ func revisionToRemove(ctx context.Context, x index.Index, id episode.ID, now tim
 // remove is the worker's takedown. Its audit line is on standard output,
 // whatever the level of the log.
 func (s *streamer) remove(ctx context.Context, d workers.Delivery) (workers.Outcome, error) {
-	a, err := s.pipeline.takeDown(ctx, *d.Removal, time.Now)
+	a, err := s.pipeline.takeDown(ctx, *d.Removal, s.pipeline.messaging, time.Now)
 	if err != nil {
 		return "", err
 	}

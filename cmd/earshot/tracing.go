@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -21,10 +22,11 @@ import (
 // openTracing gives the tracer that OpenTelemetry's own environment variables
 // ask for: one that exports by OTLP over HTTP where OTEL_EXPORTER_OTLP_ENDPOINT
 // or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set, else one that does nothing.
-// OTEL_TRACES_SAMPLER, OTEL_RESOURCE_ATTRIBUTES and the like are honoured.
+// OTEL_TRACES_SAMPLER, OTEL_RESOURCE_ATTRIBUTES and OTEL_SDK_DISABLED are honoured.
 func openTracing(ctx context.Context, worker string) (_ trace.Tracer, close func(context.Context) error, err error) {
 	const name = "github.com/earshot-fm/earshot"
-	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" {
+	off := os.Getenv("OTEL_SDK_DISABLED") == "true" || os.Getenv("OTEL_TRACES_EXPORTER") == "none"
+	if off || os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" {
 		return noop.NewTracerProvider().Tracer(name), func(context.Context) error { return nil }, nil
 	}
 	exporter, err := otlptracehttp.New(ctx)
@@ -38,7 +40,11 @@ func openTracing(ctx context.Context, worker string) (_ trace.Tracer, close func
 		return nil, nil, fmt.Errorf("traces (OTEL_RESOURCE_ATTRIBUTES): %w", err)
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
-	return provider.Tracer(name), provider.Shutdown, nil
+	return provider.Tracer(name), func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // the collector may be away for long
+		defer cancel()
+		return provider.Shutdown(ctx)
+	}, nil
 }
 
 // startDelivery begins the span of one delivery, linked to the publisher's: the

@@ -43,12 +43,13 @@ type Event struct {
 
 // ShownEnclosure is the enclosure's address as it may be written to records,
 // indexes and logs: of a private feed the server alone, since paths can be
-// secrets too; without user, password and query where it has a user.
+// secrets too; without user, password and query where it looks as if it were for
+// one subscriber.
 func (e *Event) ShownEnclosure() string {
 	switch u, err := url.Parse(e.Enclosure.URL); {
 	case e.Private && err == nil && u.Host != "":
 		return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}).String()
-	case e.Private || err == nil && u.User != nil:
+	case e.Private || err == nil && Secretive(u):
 		return Redact(e.Enclosure.URL)
 	}
 	return e.Enclosure.URL

@@ -137,7 +137,16 @@ func (p *Poller) hand(ctx context.Context, c *cursor, podcast Podcast, known map
 		if s.Backlog {
 			e.Priority = episode.Backlog
 		}
-		if err := p.publish(ctx, e); err != nil {
+		err := p.publish(ctx, e)
+		if fault, never := errors.AsType[*episode.FieldError](err); never {
+			// It will not be taken at the next poll either, and must not keep the
+			// others from being published.
+			p.options.Log.Warn("an entry that can be no event is passed over", "podcast", podcast.GUID, "episode", e.ID, "error", fault)
+			sum.Skipped = append(sum.Skipped, Skipped{Title: e.Title, Reason: fault.Error()})
+			s.Pending = false
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("publish %s: %w", e.ID, err)
 		}
 		s.Pending = false

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/earshot-fm/earshot/dag/episode"
 )
 
 // answer is what a feed's server said.
@@ -66,7 +68,7 @@ func (p *Poller) fetch(ctx context.Context, address string, who identity, etag, 
 		at = next
 		// What a temporary redirect leads to says nothing for good, and what may
 		// be a secret is not to be kept.
-		permanent = permanent && lasts && !secretive(at)
+		permanent = permanent && lasts && !episode.Secretive(at)
 		if permanent {
 			moved = at.String()
 		}

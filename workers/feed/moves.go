@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+
+	"github.com/earshot-fm/earshot/dag/episode"
 )
 
 // maxFormer bounds how many addresses that a feed moved away from are
@@ -139,7 +141,7 @@ func (p *Poller) adopt(ctx context.Context, c *cursor, to string) (bool, error) 
 // away.
 func (p *Poller) announced(ctx context.Context, c *cursor, e *listing, who identity, here answer) (there answer, follow bool) {
 	to := here.podcast.Moved
-	if u, err := url.Parse(to); err != nil || secretive(u) {
+	if u, err := url.Parse(to); err != nil || episode.Secretive(u) {
 		return answer{}, false
 	}
 	if to == "" || to == c.at(e) || to == here.moved || slices.Contains(c.Former, to) {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"github.com/earshot-fm/earshot/dag/episode"
 )
 
 // Source is a feed of the list.
@@ -61,23 +63,6 @@ type subscription struct {
 
 var reference = regexp.MustCompile(`\$\{([^{}]+)\}`)
 
-// secretParameter are names of query parameters that hold what only one
-// subscriber is given.
-var secretParameter = regexp.MustCompile(`(?i)^(auth|authkey|auth_token|access_token|token|key|apikey|api_key|secret|password|passwd|pass|pw|sig|signature)$`)
-
-// secretive says whether an address looks as if it were for one subscriber.
-func secretive(u *url.URL) bool {
-	if u.User != nil {
-		return true
-	}
-	for name := range u.Query() {
-		if secretParameter.MatchString(name) {
-			return true
-		}
-	}
-	return false
-}
-
 // subscribe reads a source. Its errors show no secret.
 func (s Source) subscribe(secret func(name string) (string, error)) (subscription, error) {
 	plain := reference.ReplaceAllStringFunc(s.URL, func(r string) string { return url.QueryEscape(r[2 : len(r)-1]) })
@@ -88,7 +73,7 @@ func (s Source) subscribe(secret func(name string) (string, error)) (subscriptio
 		}
 		return subscription{}, fmt.Errorf("feed: %q is no http or https address of a feed", s.URL)
 	}
-	sub := subscription{address: s.URL, known: plain, private: s.Private || plain != s.URL || secretive(u)}
+	sub := subscription{address: s.URL, known: plain, private: s.Private || plain != s.URL || episode.Secretive(u)}
 	if !sub.private {
 		sub.name, sub.shown = s.URL, s.URL
 		return sub, nil

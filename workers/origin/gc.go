@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -231,24 +232,12 @@ func (c *collection) manifest(ctx context.Context, entry *blob.ListObject) (name
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", entry.Key, err)
 	}
-	if read.Preview != nil {
-		for _, r := range read.Preview.Renditions {
-			names = append(names, r.Object)
-		}
-	}
-	return names, &read, nil
+	return slices.Collect(maps.Keys(named(read))), &read, nil
 }
 
 func (c *collection) entered(ctx context.Context, id episode.ID) ([]string, error) {
-	there, err := c.origin.read(ctx, ledgerName(id))
-	if err != nil {
-		return nil, err
-	}
-	l, err := parseLedger(there.body)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", ledgerName(id), err)
-	}
-	return l.Objects, nil
+	l, _, err := c.origin.ledger(ctx, id)
+	return l.names(), err
 }
 
 // sweep deletes what is not named, and gives what it has deleted.

@@ -26,8 +26,8 @@ type Manifest struct {
 	Title    string           `json:"title,omitempty"`
 	Language string           `json:"language,omitempty"` // BCP 47
 	Explicit *bool            `json:"explicit,omitempty"` // nil: its publisher does not say
-	Preview  *episode.Preview `json:"preview,omitempty"`
-	Notes    []string         `json:"notes,omitempty"` // what a rendition could not be, and why
+	Preview  *episode.Preview `json:"preview,omitempty"`  // nil: nothing to play
+	Notes    []string         `json:"notes,omitempty"`    // what a rendition could not be, and why
 }
 
 // supersedes reports whether m may replace old: a takedown gives way only to
@@ -75,8 +75,12 @@ func (m Manifest) check(objects []Object) error {
 		return fmt.Errorf("%q is no episode id", m.ID)
 	case m.Removed:
 		return errors.New("the manifest says removed; call Remove")
-	case m.Preview == nil || len(m.Preview.Renditions) == 0:
-		return errors.New("the manifest has no renditions")
+	case m.Preview == nil && len(objects) > 0:
+		return fmt.Errorf("the manifest has no preview; object %s would never be asked for", objects[0].Name)
+	case m.Preview == nil:
+		return nil
+	case len(m.Preview.Renditions) == 0:
+		return errors.New("the manifest's preview has no renditions")
 	case m.Preview.Manifest != ManifestName(m.ID):
 		return fmt.Errorf("preview.manifest is %q, not %q", m.Preview.Manifest, ManifestName(m.ID))
 	}
@@ -87,6 +91,12 @@ func (m Manifest) check(objects []Object) error {
 			return fmt.Errorf("object %s: its bytes have hash %s", object.Name, hash)
 		}
 		bodies[object.Name] = object.Body
+	}
+	names := named(m)
+	for _, object := range objects {
+		if !names[object.Name] {
+			return fmt.Errorf("object %s is none of the preview's renditions", object.Name)
+		}
 	}
 	for i, r := range m.Preview.Renditions {
 		body, ok := bodies[r.Object]

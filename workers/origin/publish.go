@@ -13,6 +13,10 @@ import (
 // costs one small read and a look at each object. Publish returns Overtaken,
 // and leaves the manifest, when a newer version or a takedown is there. Caches
 // are told of a new manifest; that they cannot be reached is no error.
+//
+// A manifest without a preview replaces that of an older version, which is not
+// to be played any more. Where there is none it is not written, and the result
+// is Unchanged.
 func (o *Origin) Publish(ctx context.Context, m Manifest, objects []Object) (result Result, err error) {
 	defer func() { o.metrics.changed("publish", result, err) }()
 	m.Schema = ManifestSchema
@@ -43,7 +47,14 @@ func (o *Origin) publish(ctx context.Context, m Manifest, objects []Object) (Res
 		return "", err
 	}
 	if result == Overtaken {
-		return result, o.takeDown(ctx, m.ID, objects, false)
+		return Overtaken, o.takeDown(ctx, m.ID, 0)
+	}
+	if m.Preview == nil && there.body == nil {
+		// Nothing is public. Where there is a ledger, it is about to be.
+		_, begun, err := o.ledger(ctx, m.ID)
+		if err != nil || !begun {
+			return Unchanged, err
+		}
 	}
 	if result == Unchanged {
 		whole, err := o.whole(ctx, objects)
@@ -54,8 +65,12 @@ func (o *Origin) publish(ctx context.Context, m Manifest, objects []Object) (Res
 			return Unchanged, nil
 		}
 	}
-	if err := o.enter(ctx, m.ID, objects); err != nil {
+	withdrawn, err := o.enter(ctx, m, objects)
+	if err != nil {
 		return "", err
+	}
+	if withdrawn {
+		return Overtaken, o.takeDown(ctx, m.ID, 0)
 	}
 	if err := o.putAll(ctx, objects, namedBy(there.body)); err != nil {
 		return "", err
@@ -73,23 +88,41 @@ func (o *Origin) publish(ctx context.Context, m Manifest, objects []Object) (Res
 	}
 	if result == Overtaken {
 		// It may have been a takedown that found nothing to delete yet.
-		return result, o.takeDown(ctx, m.ID, objects, true)
+		return Overtaken, o.takeDown(ctx, m.ID, m.Version.Revision)
 	}
 	// A takedown of an older revision may have deleted an object that both
 	// have, just before this manifest was written.
 	if whole, err := o.whole(ctx, objects); err != nil || whole {
 		return result, err
 	}
-	return result, o.putAll(ctx, objects, namedBy(body))
+	if err := o.putAll(ctx, objects, namedBy(body)); err != nil {
+		return "", err
+	}
+	// Or one of this revision has, just after that, and is not to be undone.
+	if there, err = o.read(ctx, ManifestName(m.ID)); err != nil {
+		return "", err
+	}
+	if now, err := compare(there.body, m, body); err != nil || now != Overtaken {
+		return result, err
+	}
+	return Overtaken, o.takeDown(ctx, m.ID, m.Version.Revision)
 }
 
 // namedBy are the objects that a manifest names. They are safe from GC.
 func namedBy(manifest []byte) map[string]bool {
-	names := map[string]bool{}
 	if manifest == nil {
-		return names
+		return nil
 	}
-	if m, err := parse(manifest); err == nil && m.Preview != nil {
+	m, err := parse(manifest)
+	if err != nil {
+		return nil
+	}
+	return named(m)
+}
+
+func named(m Manifest) map[string]bool {
+	names := map[string]bool{}
+	if m.Preview != nil {
 		for _, r := range m.Preview.Renditions {
 			names[r.Object] = true
 		}

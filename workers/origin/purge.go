@@ -69,11 +69,3 @@ func (o *Origin) refresh(ctx context.Context, manifest string) {
 	defer cancel()
 	_ = o.purge(ctx, []string{manifest}, Refresh)
 }
-
-// forget purges what was taken down.
-func (o *Origin) forget(ctx context.Context, names []string) error {
-	if err := o.purge(ctx, names, Forget); err != nil {
-		return fmt.Errorf("it is gone from the origin, but not from all caches; try again: %w", err)
-	}
-	return nil
-}

@@ -5,83 +5,25 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"path"
-	"regexp"
-	"slices"
-	"strings"
 
 	"gocloud.dev/gcerrors"
 
 	"github.com/earshot-fm/earshot/dag/episode"
 )
 
-// ledger names all objects that were ever published for an episode, so that a
-// takedown finds those of older revisions.
-type ledger struct {
-	Objects []string `json:"objects,omitempty"` // in order
-	// Cleared says that a takedown is done: since the last object was entered,
-	// all have been deleted, and purged from every cache.
-	Cleared bool `json:"cleared,omitempty"`
-}
-
-func ledgerName(id episode.ID) string { return fmt.Sprintf("episodes/%s/objects.json", id) }
-
-func parseLedger(body []byte) (l ledger, err error) {
-	if body == nil {
-		return ledger{}, nil
-	}
-	into := any(&l)
-	if bytes.HasPrefix(body, []byte("[")) { // as it was before takedowns were recorded
-		into = &l.Objects
-	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return ledger{}, fmt.Errorf("the list of objects at the origin is unreadable: %w", err)
-	}
-	for _, name := range l.Objects {
-		if !objectForm.MatchString(name) || name != ObjectName(hashOf(name), strings.TrimPrefix(path.Ext(name), ".")) {
-			return ledger{}, fmt.Errorf("the list of objects at the origin names %q, which is no object of a preview; take it off the list", name)
-		}
-	}
-	slices.Sort(l.Objects)
-	return l, nil
-}
-
-// objectForm is ObjectName's: a takedown deletes what the list names, whoever
-// wrote it.
-var objectForm = regexp.MustCompile(`^previews/v1/[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]*$`)
-
-// enter adds the objects to the episode's ledger before they are written.
-func (o *Origin) enter(ctx context.Context, id episode.ID, objects []Object) error {
-	return o.alone(ctx, func() error {
-		return o.swap(ctx, ledgerName(id), func(old []byte) ([]byte, error) {
-			l, err := parseLedger(old)
-			if err != nil {
-				return nil, err
-			}
-			changed := l.Cleared
-			l.Cleared = false
-			for _, object := range objects {
-				if i, found := slices.BinarySearch(l.Objects, object.Name); !found {
-					l.Objects = slices.Insert(l.Objects, i, object.Name)
-					changed = true
-				}
-			}
-			if !changed {
-				return nil, nil
-			}
-			return episode.Marshal(l)
-		})
-	})
-}
-
-// Remove takes the episode's preview down: the manifest says so from then on,
-// and every object ever published for the episode is gone, from the caches
-// too: Remove returns without an error only when every CDN has accepted the
-// purge. Killed or failed on the way, it goes on where it is called again.
-// A later Publish of this revision or an earlier one changes nothing. An
-// object that another episode shares bit by bit goes too; publishing that
+// Remove takes down what was published of the episode in this revision and all
+// before it: the manifest says removed from then on, and every object that
+// these revisions had is gone, from the caches too. Remove returns without an
+// error only when every CDN has accepted the purge. Killed or failed on the
+// way, it goes on where it is called again. A later Publish of this revision or
+// an earlier one changes nothing.
+//
+// Where the manifest is of a newer revision Remove leaves it, and what it
+// names, does all the rest, and returns Overtaken.
+//
+// An object that another episode shares bit by bit goes too; publishing that
 // episode again brings it back.
 func (o *Origin) Remove(ctx context.Context, id episode.ID, revision episode.Revision) (result Result, err error) {
 	defer func() { o.metrics.changed("remove", result, err) }()
@@ -102,6 +44,11 @@ func (o *Origin) remove(ctx context.Context, m Manifest) (result Result, err err
 		return "", err
 	}
 	err = o.alone(ctx, func() error {
+		// Before anything is deleted: a publication that is under way and does
+		// not find this has written its objects before, and they are found.
+		if err := o.amend(ctx, m.ID, func(l *ledger) bool { return l.withdraw(m.Version.Revision) }); err != nil {
+			return err
+		}
 		return o.swap(ctx, ManifestName(m.ID), func(old []byte) ([]byte, error) {
 			if result, err = compare(old, m, body); err != nil || result != Stored {
 				return nil, err
@@ -112,70 +59,108 @@ func (o *Origin) remove(ctx context.Context, m Manifest) (result Result, err err
 	if err != nil {
 		return "", err
 	}
-	return result, o.takeDown(ctx, m.ID, nil, result == Stored)
+	return result, o.takeDown(ctx, m.ID, 0)
 }
 
-// takeDown deletes and purges what the episode's ledger names, and own
-// besides, if its manifest says that it was taken down. A takedown that is
-// known to be done is repeated only if again is set.
-func (o *Origin) takeDown(ctx context.Context, id episode.ID, own []Object, again bool) error {
-	var (
-		names []string
-		down  bool
-	)
+// withdraw takes note of a takedown.
+func (l *ledger) withdraw(r episode.Revision) (changed bool) {
+	if r <= l.Withdrawn {
+		return false
+	}
+	l.Withdrawn, l.Purged = r, false
+	return true
+}
+
+// takeDown deletes and purges what the episode's ledger says was taken down,
+// and its manifest does not name. What is known to be done is repeated only
+// for who has written objects of such a revision since: that one gives written.
+func (o *Origin) takeDown(ctx context.Context, id episode.ID, written episode.Revision) error {
+	var s sweep
 	err := o.alone(ctx, func() (err error) {
-		names, down, err = o.sweep(ctx, id, own, again)
+		s, err = o.sweep(ctx, id, written)
 		return err
 	})
-	if err != nil || !down {
+	if err != nil || s.withdrawn == 0 {
 		return err
 	}
-	if err := o.forget(ctx, append([]string{ManifestName(id)}, names...)); err != nil {
+	if err := o.forget(ctx, id, s); err != nil {
 		return err
 	}
-	return o.alone(ctx, func() error { return o.clear(ctx, id, names) })
+	return o.alone(ctx, func() error {
+		return o.amend(ctx, id, func(l *ledger) (changed bool) {
+			if l.Purged || l.Withdrawn != s.withdrawn {
+				return false
+			}
+			l.Purged = true
+			return true
+		})
+	})
 }
 
-// sweep deletes the objects of an episode that was taken down, and gives their
-// names; down is false where it was not, or where that is done. It runs within
-// alone.
-func (o *Origin) sweep(ctx context.Context, id episode.ID, own []Object, again bool) (names []string, down bool, err error) {
-	if down, err := o.isDown(ctx, id); err != nil || !down {
-		return nil, false, err
-	}
-	there, err := o.read(ctx, ledgerName(id))
+// sweep is what a takedown has deleted and is to purge.
+type sweep struct {
+	withdrawn episode.Revision // up to here; zero: there is nothing to do
+	names     []string
+	down      bool // the manifest says so too
+}
+
+// sweep deletes. It runs within alone.
+func (o *Origin) sweep(ctx context.Context, id episode.ID, written episode.Revision) (s sweep, err error) {
+	there, err := o.read(ctx, ManifestName(id))
 	if err != nil {
-		return nil, false, err
+		return sweep{}, err
 	}
-	l, err := parseLedger(there.body)
-	if err != nil || l.Cleared && !again {
-		return nil, false, err
-	}
-	names = l.Objects
-	for _, object := range own {
-		if !slices.Contains(names, object.Name) {
-			names = append(names, object.Name)
+	var standing Manifest
+	if there.body != nil {
+		if standing, err = parse(there.body); err != nil {
+			return sweep{}, err
 		}
 	}
+	var l ledger
+	err = o.amend(ctx, id, func(old *ledger) (changed bool) {
+		if standing.Removed { // by a program that did not note it in the ledger
+			changed = old.withdraw(standing.Version.Revision)
+		}
+		if old.Purged && written != 0 && written <= old.Withdrawn {
+			old.Purged, changed = false, true
+		}
+		l = *old
+		return changed
+	})
+	// A takedown that has not come as far as the manifest is another's to go on
+	// with.
+	reached := standing.Version.Revision > l.Withdrawn || standing.Removed && standing.Version.Revision == l.Withdrawn
+	if err != nil || l.Purged || l.Withdrawn == 0 || !reached {
+		return sweep{}, err
+	}
+	s = sweep{withdrawn: l.Withdrawn, names: l.withdrawn(named(standing)), down: standing.Removed}
 	var deleted []Object
-	for _, name := range names {
+	for _, name := range s.names {
 		if o.store.Lock == nil {
 			deleted = o.keep(ctx, deleted, name)
 		}
 		if err := o.store.Bucket.Delete(ctx, name); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-			return nil, false, fmt.Errorf("delete %s: %w", name, err)
+			return sweep{}, fmt.Errorf("delete %s: %w", name, err)
 		}
 	}
-	return names, true, o.restore(ctx, id, deleted)
+	return s, o.restore(ctx, id, deleted)
 }
 
-func (o *Origin) isDown(ctx context.Context, id episode.ID) (bool, error) {
-	there, err := o.read(ctx, ManifestName(id))
-	if err != nil || there.body == nil {
-		return false, err
+// forget has the caches give up what a takedown has deleted, and the manifest
+// of before.
+func (o *Origin) forget(ctx context.Context, id episode.ID, s sweep) (err error) {
+	if s.down {
+		err = o.purge(ctx, append([]string{ManifestName(id)}, s.names...), Forget)
+	} else {
+		err = o.purge(ctx, []string{ManifestName(id)}, Refresh)
+		if len(s.names) > 0 {
+			err = errors.Join(err, o.purge(ctx, s.names, Forget))
+		}
 	}
-	m, err := parse(there.body)
-	return m.Removed, err
+	if err != nil {
+		return fmt.Errorf("it is gone from the origin, but not from all caches; try again: %w", err)
+	}
+	return nil
 }
 
 // keep reads an object before it is deleted. One that cannot be read, or is
@@ -218,25 +203,4 @@ func (o *Origin) restore(ctx context.Context, id episode.ID, deleted []Object) e
 		}
 	}
 	return nil
-}
-
-// clear records that a takedown of these objects is done, unless others have
-// been entered meanwhile.
-func (o *Origin) clear(ctx context.Context, id episode.ID, names []string) error {
-	return o.swap(ctx, ledgerName(id), func(old []byte) ([]byte, error) {
-		l, err := parseLedger(old)
-		if err != nil || l.Cleared {
-			return nil, err
-		}
-		for _, name := range l.Objects {
-			if !slices.Contains(names, name) {
-				return nil, nil
-			}
-		}
-		if down, err := o.isDown(ctx, id); err != nil || !down {
-			return nil, err
-		}
-		l.Cleared = true
-		return episode.Marshal(l)
-	})
 }

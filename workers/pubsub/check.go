@@ -156,6 +156,8 @@ func (c *Client) compare(p place, got *pubsubpb.Subscription) (faults []fault) {
 		add([]string{"retry_policy"}, "no retry policy: what fails at once comes back at once, again and again; %s", create)
 	case policy.GetMinimumBackoff().AsDuration() > 10*time.Second:
 		add([]string{"retry_policy"}, "what a stopping worker hands back waits for %s or longer (retry policy), want %s; %s", policy.GetMinimumBackoff().AsDuration(), shortestBackoff, create)
+	case policy.GetMaximumBackoff() == nil || policy.GetMaximumBackoff().AsDuration() > time.Minute:
+		add([]string{"retry_policy"}, "what was put off often waits for up to %s more than the worker asked (maximum backoff of the retry policy), want %s; %s", policy.GetMaximumBackoff().AsDuration(), longestBackoff, create)
 	}
 	return faults
 }

@@ -19,10 +19,11 @@ const (
 	// worker's own bound on deliveries, and the most that Pub/Sub allows.
 	lastNet = 100
 	// Pub/Sub pauses so long before it hands a message out again, more and more
-	// with each time. It is a net too: the worker's waits are its own, and what is
-	// handed back when a worker stops should not wait long.
+	// with each time. It is a net too: the worker's waits are its own, and Pub/Sub
+	// adds its pause to them. What had been put off often, as in an outage, would
+	// otherwise wait for minutes when all is well again.
 	shortestBackoff = time.Second
-	longestBackoff  = 10 * time.Minute
+	longestBackoff  = 10 * time.Second
 	// What nobody has acknowledged is deleted in silence when it is older. A
 	// backlog of a million episodes may take weeks: the most that Pub/Sub keeps,
 	// and the most that emulators do.

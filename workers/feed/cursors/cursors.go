@@ -79,9 +79,9 @@ func (c *Cursors) SaveCursor(ctx context.Context, name string, was, body []byte)
 		defer c.saves.Unlock()
 	}
 	if c.store.Lock != nil {
-		unlock, err := c.store.Lock(ctx)
-		if err != nil {
-			return false, fmt.Errorf("cursors: lock the bucket: %w", err)
+		unlock, lockErr := c.store.Lock(ctx)
+		if lockErr != nil {
+			return false, fmt.Errorf("cursors: lock the bucket: %w", lockErr)
 		}
 		defer func() { err = errors.Join(err, unlock()) }()
 	}

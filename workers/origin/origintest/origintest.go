@@ -38,6 +38,11 @@ func Run(t *testing.T, open func(t *testing.T) origin.Store) {
 		{"any order of changes ends alike", anyOrder},
 		{"caches are told of a new manifest", refreshed},
 		{"a takedown reaches every cache", forgotten},
+		{"a takedown under a newer revision is done all the same", underANewer},
+		{"a takedown spares what a newer revision shares", spared},
+		{"a takedown beside a newer publication does its part", besideANewer},
+		{"a ledger of before is understood", ofBefore},
+		{"a newer revision without a preview takes the older one's place", silent},
 		{"what no manifest names is collected", collected},
 		{"what cannot be read stops the collection", cautious},
 	}
@@ -194,6 +199,7 @@ func takedown(t *testing.T, s origin.Store) {
 	}
 	remove(origin.Overtaken, 5)
 	whole(t, o, 1, version(6, 1))
+	publish(t, o, origin.Overtaken, 1, version(5, 2))
 	remove(origin.Stored, 6)
 	remove(origin.Unchanged, 6)
 	for _, v := range []episode.Version{version(5, 1), version(6, 1)} {
@@ -245,6 +251,11 @@ func contradictions(t *testing.T, s origin.Store) {
 		{"missing object", func(_ *origin.Manifest, o []origin.Object) []origin.Object { return o[:1] }, "is not among those to publish"},
 		{"wrong size", func(m *origin.Manifest, o []origin.Object) []origin.Object { m.Preview.Renditions[0].Bytes++; return o }, "bytes"},
 		{"no renditions", func(m *origin.Manifest, o []origin.Object) []origin.Object { m.Preview.Renditions = nil; return o }, "no renditions"},
+		{"no preview but objects", func(m *origin.Manifest, o []origin.Object) []origin.Object { m.Preview = nil; return o }, "no preview"},
+		{"an object too many", func(m *origin.Manifest, o []origin.Object) []origin.Object {
+			m.Preview.Renditions = m.Preview.Renditions[:1]
+			return o
+		}, "none of the preview's renditions"},
 		{"removed", func(m *origin.Manifest, o []origin.Object) []origin.Object { m.Removed = true; return o }, "call Remove"},
 		{"escaping id", func(m *origin.Manifest, o []origin.Object) []origin.Object { m.ID = "../../etc"; return o }, "no episode id"},
 		{"other manifest", func(m *origin.Manifest, o []origin.Object) []origin.Object { m.Preview.Manifest = "x"; return o }, "preview.manifest"},
@@ -307,37 +318,45 @@ func anyOrder(t *testing.T, s origin.Store) {
 		o := origin.New(s, origin.Options{})
 		id := episode.NewID("suite", fmt.Sprint(n))
 		var (
-			best    episode.Version
-			removed bool
+			best               episode.Version
+			removed, silent    bool
+			withdrawn, highest int
 		)
 		for range rapid.IntRange(1, 6).Draw(r, "changes") {
 			v := version(rapid.IntRange(1, 3).Draw(r, "revision"), rapid.IntRange(1, 2).Draw(r, "generation"))
-			remove := rapid.IntRange(0, 3).Draw(r, "remove") == 0
+			change := rapid.SampledFrom([]string{"publish", "publish", "remove", "publish without"}).Draw(r, "change")
 			var err error
-			if remove {
+			if change == "remove" {
 				v.Generation = 0
+				withdrawn = max(withdrawn, int(v.Revision))
 				_, err = o.Remove(t.Context(), id, v.Revision)
 			} else {
 				m, objects := Publication(n, v)
+				if change == "publish without" {
+					m, objects = without(m), nil
+				}
 				_, err = o.Publish(t.Context(), m, objects)
 			}
 			if err != nil {
 				r.Fatal(err)
 			}
+			highest = max(highest, int(v.Revision))
 			switch {
-			case v.Revision > best.Revision, v.Revision == best.Revision && !removed && (remove || v.Generation > best.Generation):
-				best, removed = v, remove
+			case best.Revision == 0 && change == "publish without": // there is nothing to say
+			case v.Revision > best.Revision, v.Revision == best.Revision && !removed && (change == "remove" || v.Generation >= best.Generation):
+				best, removed, silent = v, change == "remove", change == "publish without"
 			}
 		}
 		m, found, err := o.Manifest(t.Context(), id)
-		if err != nil || !found || m.Version != best || m.Removed != removed {
-			r.Fatalf("manifest %+v, want %+v removed %v (%v)", m.Version, best, removed, err)
+		if err != nil || found != (best.Revision > 0) || m.Version != best || m.Removed != removed || found && (m.Preview == nil) != (removed || silent) {
+			r.Fatalf("manifest %+v, want %+v removed %v, without a preview %v (%v)", m, best, removed, silent, err)
 		}
-		if !removed {
-			_, objects := Publication(n, best)
+		for revision := range highest {
+			playable := revision+1 == int(best.Revision) && !removed && !silent
+			_, objects := Publication(n, version(revision+1, 1))
 			for _, object := range objects {
-				if ok, err := s.Bucket.Exists(t.Context(), object.Name); err != nil || !ok {
-					r.Fatalf("%s is missing (%v)", object.Name, err)
+				if ok, err := s.Bucket.Exists(t.Context(), object.Name); err != nil || playable && !ok || ok && !playable && revision+1 <= withdrawn {
+					r.Fatalf("%s of revision %d is there: %v (%v)", object.Name, revision+1, ok, err)
 				}
 			}
 		}

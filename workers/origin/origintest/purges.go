@@ -136,8 +136,6 @@ func forgotten(t *testing.T, s origin.Store) {
 	faulty.took()
 	fine.took()
 
-	remove("an older one", 5, origin.Overtaken, nil)
-	same(t, "an older one", fine.took(), nil)
 	for range 2 { // as after a failure, and after a kill
 		remove("while a CDN is down", 6, "", down)
 		same(t, "while a CDN is down", fine.took(), all)
