@@ -181,7 +181,7 @@ func TestNothingTakesATakedownAway(t *testing.T) {
 		if err := c.Remove(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
-		const tries = 8 // the least that a policy can take away is after five
+		const tries = 6 // the least that a policy takes away is after five
 		got := make(chan workers.Delivery, tries)
 		n := 0
 		receive(t, c.Removals(), 1, func(_ context.Context, d workers.Delivery) workers.Verdict {
