@@ -87,7 +87,7 @@ type workerConfig struct {
 	BacklogSlots  int           `yaml:"backlog_slots"`  // beside these, of the backlog's subscription; 0: half as many
 	Grace         time.Duration `yaml:"grace"`          // for running episodes after SIGTERM
 	MaxFailures   int           `yaml:"max_failures"`   // that make a dead letter
-	MaxDeliveries int           `yaml:"max_deliveries"` // without an end (crashes) that make one
+	MaxDeliveries int           `yaml:"max_deliveries"` // without an end (crashes) that make one; 0: 25, and 90 on Pub/Sub, which counts what outages end too
 	Visibility    time.Duration `yaml:"visibility"`     // after which a killed worker's episode comes back
 	PollEvery     time.Duration `yaml:"poll_every"`     // of each feed
 }
@@ -106,7 +106,7 @@ func defaultConfig() config {
 		Feeds:         feedsConfig{PerHost: 1},
 		Device:        deviceConfig{Kind: devicesAuto, WarmUp: warmUpAuto, BatchWait: 5 * time.Millisecond},
 		Fetch:         fetchConfig{MaxBytes: 2 << 30, Timeout: 30 * time.Minute, Contact: "https://github.com/earshot-fm/earshot", MaxDuration: 24 * time.Hour},
-		Worker:        workerConfig{Name: "earshot", Grace: 5 * time.Minute, MaxFailures: 5, MaxDeliveries: 25, Visibility: time.Minute, PollEvery: 5 * time.Minute},
+		Worker:        workerConfig{Name: "earshot", Grace: 5 * time.Minute, MaxFailures: 5, Visibility: time.Minute, PollEvery: 5 * time.Minute},
 	}
 }
 
@@ -198,8 +198,8 @@ func (c *config) check() error {
 	if c.Worker.MaxFailures < 1 {
 		bad("worker.max_failures", "%d: want 1 or more", c.Worker.MaxFailures)
 	}
-	if c.Worker.MaxDeliveries < 1 {
-		bad("worker.max_deliveries", "%d: want 1 or more", c.Worker.MaxDeliveries)
+	if c.Worker.MaxDeliveries < 0 {
+		bad("worker.max_deliveries", "%d: want 0 (25, and 90 on Pub/Sub) or more", c.Worker.MaxDeliveries)
 	}
 	if c.Fetch.Timeout < time.Second {
 		bad("fetch.timeout", "%v: want 1s or more", c.Fetch.Timeout)

@@ -42,6 +42,19 @@ type messaging struct {
 
 const pubsubScheme = "pubsub://"
 
+// maxDeliveries is after how many deliveries without an end an event is given
+// up. Pub/Sub counts those that an outage ended, and gives up by itself at 100.
+func (c *config) maxDeliveries() int {
+	switch {
+	case c.Worker.MaxDeliveries > 0:
+		return c.Worker.MaxDeliveries
+	case c.pubsubProject() != "":
+		return 90
+	default:
+		return 25
+	}
+}
+
 // pubsubProject is the project that storage.queue names; "": the queue is
 // embedded.
 func (c *config) pubsubProject() string {

@@ -153,7 +153,7 @@ func (s *streamer) run(ctx context.Context, feeds []string, once bool) error {
 	w := workers.New(s.traced(s.enrich), p.messaging.letters, workers.Options{
 		Grace:         c.Grace,
 		MaxFailures:   c.MaxFailures,
-		MaxDeliveries: c.MaxDeliveries,
+		MaxDeliveries: p.config.maxDeliveries(),
 		Log:           s.log,
 		Now:           p.config.clock(),
 		Remove:        s.traced(s.remove),
