@@ -116,6 +116,9 @@ func (c *crew) start(cmd *exec.Cmd) *process {
 	go func() {
 		c.read(out)
 		_ = p.Wait() // who waits for it looks at how it ended
+		if code := p.ProcessState.ExitCode(); code > 0 {
+			c.t.Errorf("a worker ended by itself with exit code %d:\n%s", code, p.tail())
+		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.running, p)
@@ -189,14 +192,21 @@ func (c *crew) orPass(d time.Duration, holds func() bool) bool {
 // untilDone waits until each event has ended, so many times at least.
 func (c *crew) untilDone(times int, events ...episode.Event) {
 	c.t.Helper()
-	c.until("every episode done", func() bool {
+	missing := func() (titles []string) {
 		for _, e := range events {
 			if c.ended[edition{e.ID, e.Revision}] < times {
-				return false
+				titles = append(titles, e.Title)
 			}
 		}
-		return true
-	})
+		return titles
+	}
+	if !c.orPass(patience, func() bool { return len(missing()) == 0 }) {
+		c.mu.Lock()
+		titles := missing()
+		c.mu.Unlock()
+		c.site.drained(c.t) // says what became of them
+		c.t.Fatalf("not done after %s: %v", patience, titles)
+	}
 }
 
 // lines are those of all logs so far.
