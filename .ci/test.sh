@@ -32,7 +32,7 @@ pass() { # on what go test prints; notes the packages that crashed, and fails wh
 
 run() { # packages
   : >"$crashed"
-  "${GO:-go}" test -race -timeout 15m "$@" 2>&1 | pass
+  "${GO:-go}" test -race -timeout 25m "$@" 2>&1 | pass
   local codes=("${PIPESTATUS[@]}")
   # go test fails for a crash too; where none was seen, its word stands.
   [ "${codes[1]}" -eq 0 ] && { [ "${codes[0]}" -eq 0 ] || [ -s "$crashed" ]; }
