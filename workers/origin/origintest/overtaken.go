@@ -236,6 +236,10 @@ func silent(t *testing.T, s origin.Store) {
 		t.Errorf("gc: %+v, deleted %v", r, deleted)
 	}
 
+	if got, err := o.Remove(t.Context(), m.ID, 5); err != nil || got != origin.Overtaken {
+		t.Errorf("Remove = %q, %v", got, err)
+	}
+	same(t, "the takedown of the older one", edge.took(), partly(version(5, 1)))
 	if got, err := o.Remove(t.Context(), m.ID, 6); err != nil || got != origin.Stored {
 		t.Errorf("Remove = %q, %v", got, err)
 	}
