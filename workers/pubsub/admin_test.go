@@ -109,7 +109,7 @@ func TestTheLayoutThatIsMade(t *testing.T) {
 	if s.Topic != c.topic("earshot-live") || s.AckDeadlineSeconds != 60 || s.EnableExactlyOnceDelivery || s.EnableMessageOrdering ||
 		s.MessageRetentionDuration.AsDuration() != emulatorRetention || s.ExpirationPolicy == nil || s.ExpirationPolicy.Ttl != nil ||
 		s.DeadLetterPolicy.DeadLetterTopic != c.topic("earshot-dead-letters") || s.DeadLetterPolicy.MaxDeliveryAttempts != 100 ||
-		s.RetryPolicy.MinimumBackoff.AsDuration() != time.Second || s.RetryPolicy.MaximumBackoff.AsDuration() != 10*time.Minute {
+		s.RetryPolicy.MinimumBackoff.AsDuration() != time.Second || s.RetryPolicy.MaximumBackoff.AsDuration() != longestBackoff {
 		t.Errorf("%v", s)
 	}
 }
