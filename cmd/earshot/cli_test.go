@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/earshot-fm/earshot/dag"
 	"github.com/earshot-fm/earshot/dag/episode"
+	"github.com/earshot-fm/earshot/workers"
 )
 
 func TestEachMistakeInAConfigurationHasItsMessage(t *testing.T) {
@@ -88,9 +90,41 @@ func TestSubmittedFilesAreTakenWhereItIsAllowed(t *testing.T) {
 
 func TestAFullDiskWaitsForWhoeverMakesRoom(t *testing.T) {
 	err := verdictError(&dag.Failure{Node: "fetch", Kind: dag.KindRetry, Err: &os.PathError{Op: "write", Path: "enclosure", Err: syscall.ENOSPC}})
-	if err == nil || !strings.Contains(err.Error(), "make room (retry after 10m0s)") {
-		t.Error(err)
+	letters, events := 0, 3
+	w := workers.New(func(context.Context, workers.Delivery) (workers.Outcome, error) { return "", err }, noLetters{&letters}, workers.Options{})
+	source := once{Delivery: workers.Delivery{Attempt: 1, Failures: 100, Event: standInEvent("e", 1)}, times: events}
+	if err := w.Run(t.Context(), workers.Lane{Name: "full", Source: &source, Slots: 1}); err != nil {
+		t.Fatal(err)
 	}
+	if letters > 0 || len(source.verdicts) != events {
+		t.Fatalf("%d letters, %v", letters, source.verdicts)
+	}
+	for _, v := range source.verdicts {
+		if v.Kind != workers.Release || v.After <= 0 || !strings.Contains(v.Err.Error(), "make room") {
+			t.Errorf("%v", v)
+		}
+	}
+}
+
+type noLetters struct{ filed *int }
+
+func (l noLetters) File(context.Context, workers.DeadLetter) error {
+	*l.filed++
+	return nil
+}
+
+// once delivers one event some times, and keeps what became of it.
+type once struct {
+	workers.Delivery
+	times    int
+	verdicts []workers.Verdict
+}
+
+func (o *once) Receive(ctx context.Context, _ int, handle workers.Handler) error {
+	for range o.times {
+		o.verdicts = append(o.verdicts, handle(ctx, o.Delivery))
+	}
+	return nil
 }
 
 func TestEpisodesOfOneTitleHaveFilesOfTheirOwn(t *testing.T) {
