@@ -91,7 +91,7 @@ func TestSubmittedFilesAreTakenWhereItIsAllowed(t *testing.T) {
 func TestAFullDiskWaitsForWhoeverMakesRoom(t *testing.T) {
 	err := verdictError(&dag.Failure{Node: "fetch", Kind: dag.KindRetry, Err: &os.PathError{Op: "write", Path: "enclosure", Err: syscall.ENOSPC}})
 	letters, events := 0, 3
-	w := workers.New(func(context.Context, workers.Delivery) (workers.Outcome, error) { return "", err }, noLetters{&letters}, workers.Options{})
+	w := workers.New(func(context.Context, workers.Delivery) (workers.Outcome, error) { return "", err }, counted{&letters}, workers.Options{})
 	source := once{Delivery: workers.Delivery{Attempt: 1, Failures: 100, Event: standInEvent("e", 1)}, times: events}
 	if err := w.Run(t.Context(), workers.Lane{Name: "full", Source: &source, Slots: 1}); err != nil {
 		t.Fatal(err)
@@ -106,9 +106,9 @@ func TestAFullDiskWaitsForWhoeverMakesRoom(t *testing.T) {
 	}
 }
 
-type noLetters struct{ filed *int }
+type counted struct{ filed *int }
 
-func (l noLetters) File(context.Context, workers.DeadLetter) error {
+func (l counted) File(context.Context, workers.DeadLetter) error {
 	*l.filed++
 	return nil
 }

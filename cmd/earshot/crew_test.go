@@ -81,7 +81,9 @@ func newCrew(t *testing.T, s *site) *crew {
 	t.Cleanup(func() {
 		if t.Failed() {
 			for _, p := range c.all() {
-				t.Logf("a worker that still ran said:\n%s", p.tail())
+				_ = p.Process.Signal(syscall.SIGQUIT) // it tells where it is
+				<-p.exited
+				t.Logf("a worker that still ran said:\n%s", p.log.String())
 			}
 		}
 		for _, p := range c.all() {
