@@ -36,7 +36,8 @@ bench: build ## speed and memory, as ratios, into docs/benchmarks.md (an hour; t
 soak: build ## the tests of faults, malformed inputs and load, many times over (an hour; docs/reliability.md)
 	$(GO) test -race -timeout 60m -count=1 -run Kill ./cmd/earshot -kills=500
 	$(GO) test -race -timeout 60m -count=1 -v -run 'TestServicesAndWorkersMayFail|TestElasticsearchMayStop|TestTakenDownStaysDown|TestClocksMayJump' ./cmd/earshot \
-	  -fault.kills=200 -fault.points=0 -fault.outage=60s -fault.episodes=24
+	  -fault.kills=5 -fault.points=0 -fault.outage=60s -fault.episodes=24
+	$(GO) test -race -timeout 60m -count=1 -v -run 'TestServicesAndWorkersMayFail/kill_-9_at_random' ./cmd/earshot -fault.kills=200 -fault.memory
 	$(GO) test -timeout 60m -count=1 -v -run TestLoad ./cmd/earshot -load.episodes=2000 -load.stand-in=300ms
 	$(GO) test -race -timeout 30m -count=1 -v -run MalformedInputs ./cmd/earshot -malformed=10000
 

@@ -18,6 +18,7 @@ import (
 // points, which differ by the seed.
 var (
 	faultKills  = flag.Int("fault.kills", 5, "how often a worker with services is killed at a random moment")
+	faultMemory = flag.Bool("fault.memory", false, "Pub/Sub is the library's in-memory server: the emulator loses messages to fetches of killed processes")
 	faultPoints = flag.Int("fault.points", 4, "at how many nodes' starts and ends, and gaps, it is killed; 0: at all")
 	faultOutage = flag.Duration("fault.outage", 2*time.Second, "for how long services are away")
 	faultCrowd  = flag.Int("fault.episodes", 6, "episodes that go through each fault")

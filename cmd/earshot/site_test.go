@@ -52,8 +52,14 @@ func startServices(t testing.TB) (pubsubAddress, elasticsearch string) {
 		nodeOnce.Do(func() { node.running, node.err = elastictest.Start(context.Background(), elastictest.V7) })
 	})
 	emulatorOnce.Do(func() {
-		e, err := pubsubtest.Start(context.Background())
-		if errors.Is(err, pubsubtest.ErrNoEmulator) && !pubsubtest.Required() {
+		var (
+			e   *pubsubtest.Emulator
+			err = errors.New("as -fault.memory asks")
+		)
+		if !*faultMemory {
+			e, err = pubsubtest.Start(context.Background())
+		}
+		if *faultMemory || errors.Is(err, pubsubtest.ErrNoEmulator) && !pubsubtest.Required() {
 			fmt.Println("on the library's in-memory Pub/Sub:", err)
 			m, err := pubsubtest.StartMemory()
 			if emulator.err = err; err == nil {
