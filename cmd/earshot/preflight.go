@@ -108,8 +108,12 @@ func faultsOf(err error) (faults []string) {
 	if !ok {
 		return []string{err.Error()}
 	}
+	var parts []string
+	for _, e := range joined.Unwrap() {
+		parts = append(parts, e.Error())
+	}
 	around, whole := strings.CutSuffix(err.Error(), joined.Error())
-	if !whole {
+	if !whole || joined.Error() != strings.Join(parts, "\n") { // one fault that wraps several errors
 		return []string{err.Error()}
 	}
 	for _, e := range joined.Unwrap() {

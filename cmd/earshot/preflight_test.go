@@ -82,6 +82,9 @@ func TestPreflightLeavesNothingBehind(t *testing.T) {
 
 func TestFaultsAreTakenApart(t *testing.T) {
 	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
+	if got := faultsOf(fmt.Errorf("%w, which is %w", a, b)); !slices.Equal(got, []string{"a, which is b"}) {
+		t.Errorf("%q", got)
+	}
 	got := preflight(t.Context(), []inspection{{"x", func(context.Context) ([]string, error) {
 		return nil, fmt.Errorf("x: %w", errors.Join(a, errors.Join(b, c)))
 	}}})

@@ -200,6 +200,9 @@ func (c *config) serviceInspections(create bool, log *slog.Logger) (all []inspec
 			for _, p := range purgers {
 				p.Close()
 			}
+			if err != nil {
+				return nil, err
+			}
 			return []string{"credentials were read; nothing was purged"}, err
 		}})
 	}
