@@ -203,7 +203,7 @@ func (c *config) serviceInspections(create bool, log *slog.Logger) (all []inspec
 			if err != nil {
 				return nil, err
 			}
-			return []string{"credentials were read; nothing was purged"}, err
+			return []string{"credentials were read; nothing was purged"}, nil
 		}})
 	}
 	if len(c.Feeds.Lists) > 0 {
