@@ -23,6 +23,7 @@ import (
 
 var (
 	loadEpisodes = flag.Int("load.episodes", 24, "episodes that go through the services in TestLoad")
+	loadRefresh  = flag.String("load.refresh", "wait_for", "elasticsearch.refresh of the configuration")
 	loadStandIn  = flag.Duration("load.stand-in", 30*time.Millisecond, "what the stand-in for models and codecs costs an episode")
 )
 
@@ -207,7 +208,7 @@ func (w *stopwatch) run(t *testing.T, s *site, events []episode.Event) (took tim
 		t.Fatal(err)
 	}
 	c.standIn = *loadStandIn
-	c.Elasticsearch.Refresh, c.Elasticsearch.Timeout = "wait_for", 30*time.Second
+	c.Elasticsearch.Refresh, c.Elasticsearch.Timeout = *loadRefresh, 30*time.Second
 	p, err := a.openPipeline(t.Context(), c, a.state)
 	if err != nil {
 		t.Fatal(err)
