@@ -126,12 +126,8 @@ configured. SIGHUP reads tokens and certificates again.`,
 			if err != nil {
 				return err
 			}
-			if cfg.Operator.Listen != "" {
-				l, err := net.Listen("tcp", cfg.Operator.Listen)
-				if err != nil {
-					return exit(exitUsage, fmt.Errorf("operator.listen: %w", err))
-				}
-				m.closers.serve(l, h.port(registry), a.log())
+			if err := m.closers.serveOperator(cfg.Operator.Listen, h.port(registry), a.log()); err != nil {
+				return errors.Join(err, e.listener.Close())
 			}
 			defer context.AfterFunc(ctx, func() { h.draining.Store(true) })()
 			fmt.Fprintln(a.out, "answering at", e.listener.Addr())

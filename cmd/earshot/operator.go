@@ -146,6 +146,21 @@ func (p *pipeline) serve(l net.Listener, handler http.Handler, log *slog.Logger)
 	p.closers.serve(l, handler, log)
 }
 
+// serveOperator has the operator port answer at an address, if there is one,
+// until c closes.
+func (c *closers) serveOperator(address string, port http.Handler, log *slog.Logger) error {
+	if address == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return exit(exitUsage, fmt.Errorf("operator.listen: %w", err))
+	}
+	c.serve(l, port, log)
+	log.Info("the operator port answers", "address", l.Addr().String())
+	return nil
+}
+
 // serve answers on the listener until c closes.
 func (c *closers) serve(l net.Listener, handler http.Handler, log *slog.Logger) {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}

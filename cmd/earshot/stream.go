@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"sync"
@@ -33,7 +32,9 @@ func newStream(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stream",
 		Short: "Enrich what the queue and the feeds bring, until stopped",
-		Long: `Enrich what the embedded queue and the feeds bring, until stopped.
+		Long: `Enrich what the queue and the feeds bring, and take down what they withdraw,
+until stopped. The queue is embedded, or Pub/Sub (storage.queue); where api.listen
+is configured, the API is answered too.
 
 SIGTERM or an interrupt drains: nothing new is taken, running episodes have the
 configured grace to finish, the rest is delivered again on the next start. A
@@ -77,13 +78,8 @@ these where both fit.`,
 				log.Warn("this kernel confines ffmpeg less than others would", "missing", confinement.Missing)
 			}
 			p.serveSocket(state, h, log)
-			if cfg.Operator.Listen = cmp.Or(operator, cfg.Operator.Listen); cfg.Operator.Listen != "" {
-				l, err := net.Listen("tcp", cfg.Operator.Listen)
-				if err != nil {
-					return exit(exitUsage, fmt.Errorf("operator.listen: %w", err))
-				}
-				p.serve(l, p.operatorPort(h), log)
-				log.Info("the operator port answers", "address", l.Addr().String())
+			if err := p.closers.serveOperator(cmp.Or(operator, cfg.Operator.Listen), p.operatorPort(h), log); err != nil {
+				return err
 			}
 			tracer, closeTracing, err := openTracing(ctx, cfg.Worker.Name)
 			if err != nil {
